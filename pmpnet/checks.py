@@ -1,0 +1,435 @@
+"""Every sentence a user is shown for bad input, and the checks that say it.
+
+A sentence names what was given, what is needed, and what to write instead. Nothing here computes;
+each check returns its argument in the form the package works with.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def _of(value: Any) -> str:
+    """Describe what was given, briefly."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"an object of type {type(value).__name__}"
+
+
+def _plural(ndim: int) -> str:
+    return {0: "a number", 1: "a list of numbers", 2: "a table (rows, columns)"}.get(
+        ndim, f"an array of {ndim} dimensions"
+    )
+
+
+# ------------------------------------------------------------------------------------ numbers
+
+
+def choice(name: str, value: Any, allowed: Iterable[str], more: str = "") -> str:
+    """Return value if it is one of the allowed words."""
+    words = list(allowed)
+    if not isinstance(value, str) or value not in words:
+        listed = ", ".join(f"{w!r}" for w in words)
+        raise ValueError(f"{name}={_of(value)} is not known: write one of {listed}{' ' + more if more else ''}.")
+    return value
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """Return value as an int that is at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={_of(value)} is not a whole number: write an int of at least {least}.")
+    if value < least:
+        raise ValueError(f"{name}={value} is too small: write an int of at least {least}.")
+    return int(value)
+
+
+def real(
+    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, finite: bool = True
+) -> float:
+    """Return value as a float within bounds."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={_of(value)} is not a real number: write a float.")
+    value = float(value)
+    if math.isnan(value) or (finite and math.isinf(value)):
+        raise ValueError(f"{name}={value} is not finite: write an ordinary number.")
+    if value < least:
+        raise ValueError(f"{name}={value} is too small: it must be at least {least:g}.")
+    if value <= above:
+        raise ValueError(f"{name}={value} is too small: it must be above {above:g}.")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return value if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}={_of(value)} is neither True nor False.")
+    return bool(value)
+
+
+# ------------------------------------------------------------------------------------- arrays
+
+
+def real_array(
+    name: str,
+    value: Any,
+    *,
+    ndim: int | tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
+    finite: bool = True,
+    dtype: Any = np.float64,
+) -> np.ndarray:
+    """Return value as a float array, refusing what is not made of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths: write a rectangular array.") from None
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} is complex: write real numbers (its .real, say).")
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} is {_of(value)}, not numbers: write an array of floats.") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} is made of {array.dtype}, not numbers: write an array of floats.")
+    wanted = (ndim,) if isinstance(ndim, int) else ndim
+    if wanted is not None and array.ndim not in wanted:
+        raise ValueError(
+            f"{name} has shape {array.shape}: write {' or '.join(_plural(n) for n in wanted)}."
+        )
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed.")
+    array = np.asarray(array, dtype=dtype, order="C")
+    if finite and not all_finite(array):
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name} has a value that is not finite ({array[where]} at {where}): "
+            "remove or fill such entries first."
+        )
+    return array
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Tell whether every entry is finite, without an array of flags for the usual case."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum(dtype=np.float64))) or bool(np.isfinite(array).all())
+
+
+def samples(value: Any, dim: int, dtype: Any) -> np.ndarray:
+    """Return initial states as an (M, d) array of the problem's precision."""
+    array = real_array("initial_states", value, ndim=(1, 2), dtype=dtype)
+    if array.ndim == 1:
+        hint = "x[:, None]" if dim == 1 else "x[None, :] for one sample"
+        raise ValueError(
+            f"initial_states has shape {array.shape}: write one row per sample, (M, {dim}), such as {hint}."
+        )
+    if array.shape[0] == 0:
+        raise ValueError("initial_states has no rows: give at least one sample.")
+    if array.shape[1] != dim:
+        raise ValueError(
+            f"initial_states has {array.shape[1]} columns but the dynamics have dimension {dim}: "
+            f"write rows of {dim} numbers, or dynamics of dimension {array.shape[1]}."
+        )
+    return array
+
+
+def precision(dtype: Any, value: Any) -> np.dtype:
+    """Return float64 unless float32 is asked for, or the samples are float32."""
+    if dtype is None:
+        given = getattr(value, "dtype", None)
+        return np.dtype(np.float32 if given == np.float32 else np.float64)
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype={_of(dtype)} is not a number type: write 'float64' or 'float32'.") from None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype={found} is not supported: write 'float64' or 'float32'.")
+    return found
+
+
+def weights(value: Any, count: int, dtype: Any) -> np.ndarray:
+    """Return sample weights, non-negative, scaled to sum 1; an empty array for equal weights."""
+    if value is None:
+        return np.empty(0, dtype)
+    array = real_array("weights", value, ndim=1)
+    if array.shape != (count,):
+        raise ValueError(f"weights has {array.size} entries for {count} samples: give one weight per sample.")
+    if array.min() < 0:
+        raise ValueError(f"weights has a negative entry ({array.min():g}): weights are at least 0.")
+    largest = array.max()
+    if largest == 0:
+        raise ValueError("weights are all zero: at least one sample must count.")
+    array = array / largest  # so that the sum of very large or very small weights is finite
+    return (array / array.sum()).astype(dtype)
+
+
+def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
+    """Return the N + 1 increasing times of the grid."""
+    if times is None:
+        return np.linspace(0.0, real("horizon", horizon, above=0.0), integer("steps", steps, 1) + 1)
+    array = real_array("times", times, ndim=1).copy()
+    if array.size < 2:
+        raise ValueError(f"times has {array.size} entries: give at least two, the start and the end.")
+    if not (np.diff(array) > 0).all():
+        k = int(np.argmin(np.diff(array) > 0))
+        raise ValueError(
+            f"times must increase, but times[{k}]={array[k]:g} is followed by {array[k + 1]:g}: "
+            "sort them and remove repeated ones."
+        )
+    return array
+
+
+def tableau(name: str, A: np.ndarray, b: np.ndarray) -> None:
+    """Check a Butcher tableau."""
+    if A.shape != (b.size, b.size) or b.size == 0:
+        raise ValueError(f"scheme {name!r} has A of shape {A.shape} and {b.size} weights b: A must be (s, s), b (s,).")
+    if np.triu(A).any():
+        raise ValueError(f"scheme {name!r} is implicit: A must be strictly lower triangular.")
+    if abs(b.sum() - 1.0) > 1e-12:
+        raise ValueError(f"scheme {name!r} has weights b that sum to {b.sum():g}: they must sum to 1.")
+
+
+def controls(value: Any, shape: tuple[int, int], name: str = "u") -> np.ndarray:
+    """Return a control as an (N, c) array of floats."""
+    array = real_array(name, value, finite=False)
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but the control of this problem has shape {shape}: "
+            "one row per interval of the grid (problem.control_shape)."
+        )
+    if not all_finite(array):
+        raise ValueError(f"{name} has entries that are not finite: a control is made of ordinary numbers.")
+    return array
+
+
+def instance(name: str, value: Any, kind: type, example: str) -> Any:
+    """Return value if it is of the kind needed."""
+    if not isinstance(value, kind):
+        given = f"the class {value.__name__} itself" if isinstance(value, type) else _of(value)
+        raise TypeError(f"{name} is {given}: write {example}.")
+    return value
+
+
+# ------------------------------------------------------------------------------------ targets
+
+
+def numeric_targets(value: Any, count: int, outputs: int, dtype: Any) -> np.ndarray:
+    """Return targets as an (M, q) array of numbers; None stands for zeros."""
+    if value is None:
+        return np.zeros((count, outputs), dtype)
+    array = real_array("targets", value, ndim=(1, 2), dtype=dtype)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.shape != (count, outputs):
+        raise ValueError(
+            f"targets has shape {np.shape(value)} but the cost compares {outputs} numbers for each of "
+            f"{count} samples: give targets of shape ({count}, {outputs}), or a readout= with "
+            f"{array.shape[1]} rows."
+        )
+    return array
+
+
+def class_targets(value: Any, count: int, loss: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes and every sample's class number."""
+    if value is None:
+        raise ValueError(f"targets is missing: {loss} needs one class label per sample.")
+    array = np.asarray(value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.size != count:
+        raise ValueError(
+            f"targets has shape {np.shape(value)} for {count} samples: {loss} needs one class label per sample."
+        )
+    if array.dtype.kind == "c":
+        raise TypeError("targets is complex: class labels are whole numbers or text.")
+    if array.dtype.kind == "f" and not all_finite(array):
+        raise ValueError("targets has a label that is not finite: remove or fill such entries first.")
+    try:
+        classes, numbers_ = np.unique(array, return_inverse=True)
+    except TypeError:
+        raise TypeError("targets mixes labels that cannot be ordered: use labels of one type.") from None
+    return classes, numbers_
+
+
+def two_classes(classes: np.ndarray) -> None:
+    """Check that a binary loss has two classes."""
+    if classes.size != 2:
+        shown = ", ".join(str(c) for c in classes[:5])
+        raise ValueError(
+            f"targets has {classes.size} class(es) ({shown}): Logistic needs exactly two; "
+            "write CrossEntropy(classes) for more."
+        )
+
+
+def class_count(found: np.ndarray, wanted: int) -> None:
+    """Check that a loss has as many classes as it was told."""
+    if found.size > wanted:
+        raise ValueError(f"targets has {found.size} classes but the loss was made for {wanted}: write CrossEntropy({found.size}).")
+
+
+def outputs_match(loss: str, outputs: int, dim: int) -> None:
+    """Check that a loss without readout reads as many numbers as the state has."""
+    if outputs != dim:
+        raise ValueError(
+            f"{loss} reads {outputs} number(s) but the state has {dim}: give readout='train', "
+            f"or readout= an array of shape ({outputs}, {dim})."
+        )
+
+
+def readout(value: Any, outputs: int | None, loss: str) -> Any:
+    """Return a readout: None, 'train', or a (q, d) array."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return choice("readout", value, ("train",), "or an array of shape (q, d), or None")
+    array = real_array("readout", value, ndim=2)
+    if outputs is not None and array.shape[0] != outputs:
+        raise ValueError(f"readout has {array.shape[0]} rows but {loss} reads {outputs} number(s): give {outputs} row(s).")
+    return array
+
+
+def readout_columns(array: np.ndarray, dim: int) -> None:
+    """Check a given readout against the state."""
+    if array.shape[1] != dim:
+        raise ValueError(f"readout has {array.shape[1]} columns but the state has {dim}: give a (q, {dim}) array.")
+
+
+# ------------------------------------------------------------------------- problem and methods
+
+
+def some_cost(*terms: Any) -> None:
+    """Check that there is something to minimise."""
+    if all(term is None for term in terms):
+        raise ValueError(
+            "nothing to minimise: give at least one of terminal_cost=, running_cost=, control_cost= or constraints=."
+        )
+
+
+def penalty_shape(name: str, value: np.ndarray, shape: tuple[int, int]) -> None:
+    """Check that a penalty's weight fits the control."""
+    try:
+        fits = np.broadcast_shapes(value.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} has shape {value.shape}, but the control has shape {shape}: "
+            f"write a number, ({shape[1]},) or {shape}."
+        )
+
+
+def bounds(lower: np.ndarray, upper: np.ndarray) -> None:
+    """Check that a box has points in it."""
+    try:
+        low, high = np.broadcast_arrays(lower, upper)
+    except ValueError:
+        raise ValueError(
+            f"lower has shape {lower.shape} and upper {upper.shape}: give bounds of one shape."
+        ) from None
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise ValueError("a bound is NaN: write -inf or inf where there is none.")
+    if (low > high).any():
+        where = np.argwhere(low > high)[0]
+        i = tuple(int(j) for j in where)
+        raise ValueError(f"lower {low[i]:g} is above upper {high[i]:g}: a box needs lower <= upper.")
+    if (np.isposinf(low) | np.isneginf(high)).any():
+        raise ValueError("lower is +inf or upper is -inf: such a box has no point in it.")
+
+
+NO_CLOSED_FORM = (
+    "{first} + {second} has no closed-form maximiser of the Hamiltonian. These have one: "
+    "L1, L2, ElasticNet and Box together; Group with L1 and L2; Ball with L1, L2 and Group; "
+    "L1Ball with L1 and L2 (next to Ball, L1Ball or Group, one weight of L2 for all entries of a row)."
+)
+
+
+def closed_form(fine: bool, first: str, second: str) -> None:
+    """Check that a sum of penalties has a closed-form maximiser."""
+    if not fine:
+        raise ValueError(NO_CLOSED_FORM.format(first=first, second=second))
+
+
+def maximum_exists(fine: bool) -> None:
+    """Check that the Hamiltonian has a maximum without a proximal term."""
+    if not fine:
+        raise ValueError(
+            'the Hamiltonian has no maximum: variant="basic" and "damped" need a control cost that grows '
+            "faster than linearly (L2, ElasticNet) or a bounded control (Box, Ball, L1Ball); add one, "
+            'or use the default variant.'
+        )
+
+
+def fresh_file(path: Any, name: str = "path") -> None:
+    """Check that a file may be written at a path."""
+    from pathlib import Path
+
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise ValueError(f"{name}={str(path)!r}: the folder {str(folder)!r} does not exist; create it first.")
+
+
+def penalty_weight(name: str, value: Any) -> np.ndarray:
+    """Return a penalty's weight: non-negative numbers."""
+    array = real_array(name, value, ndim=(0, 1, 2))
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: write a number, or one per entry of the control.")
+    if array.min() < 0:
+        raise ValueError(f"{name} has a negative entry ({array.min():g}): weights are at least 0.")
+    return array.reshape(np.shape(value))
+
+
+def radius(value: Any) -> np.ndarray:
+    """Return a ball's radius: positive, one for all layers or one per layer."""
+    array = real_array("radius", value, ndim=(0, 1)).reshape(np.shape(value))
+    if array.size == 0 or array.min() <= 0:
+        raise ValueError(f"radius={_of(value)} is not positive: write a number above 0, or one per layer.")
+    return array
+
+
+def radius_shape(name: str, value: np.ndarray, layers: int) -> None:
+    """Check one radius for all layers, or one per layer."""
+    if value.ndim == 1 and value.shape != (layers,):
+        raise ValueError(f"{name} has {value.size} radii for {layers} layers: write one number, or one per layer.")
+
+
+def has_rows(rows: Any) -> None:
+    """Check that the dynamics know what a row of [W b] is."""
+    if rows is None:
+        raise ValueError("Group(by='row') needs dynamics with rows [W b]; write by='layer' for these dynamics.")
+
+
+def group_shape(weight: np.ndarray, layers: int, groups: int) -> None:
+    """Check a group weight."""
+    allowed: list[tuple[int, ...]] = [(), (layers, groups)]
+    allowed.append((layers,) if groups == 1 else (groups,))
+    if weight.shape not in allowed:
+        raise ValueError(
+            f"the weight of Group has shape {weight.shape} for {layers} layers of {groups} group(s): "
+            "write one number, or one per layer and group."
+        )
+
+
+def parts(given: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Check the names given to pack()."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"pack() got {name}=, but the parts of this control are {', '.join(known)}.")
+
+
+def readout_cost_used(trained: bool, cost: Any) -> None:
+    """Check that a readout cost has a trained readout to act on."""
+    if cost is not None and not trained:
+        raise ValueError("readout_cost= acts on a trained readout: write readout='train', or leave it out.")
+
+
+def thread_count(told: str) -> int:
+    """Return the number of threads an environment variable asks for."""
+    if not told.isdigit() or int(told) < 1:
+        raise ValueError(f"PMPNET_NUM_THREADS={told!r} is not a whole number of at least 1.")
+    return int(told)

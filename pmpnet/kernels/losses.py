@@ -1,0 +1,129 @@
+"""Losses on a block: value and gradient at once, chosen by a run-time code.
+
+=========  =========================================================  =========
+symbol     meaning                                                    shape
+=========  =========================================================  =========
+``X``      states                                                     (d, B)
+``Z``      what the loss reads: X itself, or P X + c                  (q, B)
+``Y``      targets                                                    (q, B)
+``w``      sample weights times the term's coefficient                (B,)
+``DX``     sum-free gradient: w dphi/dx                               (d, B)
+``dP``     sum over samples of w dphi/dz x'                           (q, d)
+``dc``     sum over samples of w dphi/dz                              (q,)
+=========  =========================================================  =========
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .blocks import add_affine, add_outer, add_row_sums, copy, fill, multiply
+from .jit import CALL_OPTIONS
+from .memory import zeros
+from .vector_math import exp, sigmoid, softplus
+
+NONE, LINEAR, SQUARED, LOGISTIC, CROSS_ENTROPY = range(5)
+
+
+class Loss(NamedTuple):
+    """The record of a loss."""
+
+    code: int
+    outputs: int  # q
+    weight: np.ndarray  # (1,)
+    readout: int  # 0: Z = X
+    P: np.ndarray  # (q, d), padded
+    Pt: np.ndarray  # (d, q), padded
+    c: np.ndarray  # (q,), padded
+
+
+class Scratch(NamedTuple):
+    """Buffers of one thread."""
+
+    Z: np.ndarray  # (q, B)
+    DZ: np.ndarray  # (q, B)
+    DX: np.ndarray  # (d, B)
+    rows: np.ndarray  # (2, B)
+    zero: np.ndarray  # (d,)
+    dP: np.ndarray  # (q, d)
+    dc: np.ndarray  # (q,)
+
+
+def scratch(d: int, q: int, block: int, dtype) -> Scratch:
+    """Allocate the buffers of one thread."""
+    d, q = d + d % 2, q + q % 2
+    shapes = ((q, block), (q, block), (d, block), (2, block), (d,), (q, d), (q,))
+    return Scratch(*(zeros(shape, dtype) for shape in shapes))
+
+
+@njit(**CALL_OPTIONS)
+def value_and_gradient(loss, X, Y, w, backward, s):
+    """Return sum w phi(X, Y); fill s.DX (and add to s.dP, s.dc) when ``backward``."""
+    real = X.dtype.type
+    if loss.readout == 0:
+        total = _on_outputs(loss, X, Y, w, s.DX, s.rows)
+        return total
+    fill(s.Z, real(0))
+    add_affine(loss.P, loss.c, X, s.Z)
+    total = _on_outputs(loss, s.Z, Y, w, s.DZ, s.rows)
+    if backward:
+        multiply(loss.Pt, s.zero, s.DZ, s.DX)
+        if loss.readout == 2:
+            add_outer(s.DZ, X, s.dP)
+            add_row_sums(s.DZ, s.dc)
+    return total
+
+
+@njit(**CALL_OPTIONS)
+def _on_outputs(loss, Z, Y, w, DZ, rows):
+    """Return sum w phi(Z, Y) and write w dphi/dZ into DZ."""
+    real = Z.dtype.type
+    B = w.size
+    total = real(0)
+    if loss.code == SQUARED:
+        weight = loss.weight[0]
+        for j in range(loss.outputs):
+            z, y, dz = Z[j], Y[j], DZ[j]
+            for m in range(B):
+                e = z[m] - y[m]
+                total += w[m] * weight * e * e
+                dz[m] = real(2) * w[m] * weight * e
+    elif loss.code == LINEAR:  # phi = -<y, z>: its gradient hands a given costate to the sweep
+        for j in range(loss.outputs):
+            z, y, dz = Z[j], Y[j], DZ[j]
+            for m in range(B):
+                total -= w[m] * y[m] * z[m]
+                dz[m] = -w[m] * y[m]
+    elif loss.code == LOGISTIC:
+        z, y, dz = Z[0], Y[0], DZ[0]
+        for m in range(B):
+            total += w[m] * softplus(-y[m] * z[m])
+            dz[m] = -w[m] * y[m] * sigmoid(-y[m] * z[m])
+    elif loss.code == CROSS_ENTROPY:
+        top, norm = rows[0], rows[1]
+        copy(Z[:1], rows[:1])
+        for j in range(1, loss.outputs):
+            z = Z[j]
+            for m in range(B):
+                top[m] = z[m] if not (z[m] <= top[m]) else top[m]  # NaN wins
+        for m in range(B):
+            norm[m] = real(0)
+        for j in range(loss.outputs):
+            z, dz = Z[j], DZ[j]
+            for m in range(B):
+                dz[m] = exp(z[m] - top[m])
+                norm[m] += dz[m]
+        for m in range(B):
+            total += w[m] * (top[m] + real(math.log(norm[m])))
+            norm[m] = w[m] / norm[m]
+        for j in range(loss.outputs):
+            dz = DZ[j]
+            for m in range(B):
+                dz[m] *= norm[m]
+        for m in range(B):
+            label = int(Y[0, m])
+            total -= w[m] * Z[label, m]
+            DZ[label, m] -= w[m]
+    return total

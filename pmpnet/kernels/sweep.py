@@ -1,0 +1,241 @@
+"""The round: a block of samples forward through all layers, and back, inside one core's cache.
+
+==============  ==========================================================  ===============
+symbol          meaning                                                     shape
+==============  ==========================================================  ===============
+``u``           control, one row per interval                               (N, c)
+``t``, ``h``    grid and its steps                                          (N+1,), (N,)
+``A, b, c``     the scheme's tableau                                        (s, s), (s,), (s,)
+``X``           states of the block at the current time                     (d, B)
+``Y``           a stage's states                                            (d, B)
+``K``           a stage's slopes f(Y, u)                                    (s, d, B)
+``P``           costates: minus the sensitivity of the weighted cost        (d, B)
+``V``           b P + sum of a_ji Xi_j: a stage's costates over h           (d, B)
+``Xi``          h (df/dx)' V, a stage's share of the step's transpose       (s, d, B)
+``tape``        what a stage keeps for its transpose                        (N, s, rows, B)
+``slope``       the running cost's gradient at a stage, weighted            (N, s, d, B)
+``w``           weights of the block's samples; 0 on padding                (B,)
+``g``           sum over samples of (dPsi/du)' P / h                        (N, c)
+==============  ==========================================================  ===============
+
+Samples last in memory: every inner loop runs over the B samples of a block. d is padded to an
+even number of rows, a short last block with copies of its last sample, of weight 0.
+
+A chunk is a run of consecutive blocks. Every chunk has its own sums, added later in the order of
+the chunks, so that no bit of a result depends on how many threads shared the chunks.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .blocks import add_scaled, copy, fill
+from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
+
+
+class Tableau(NamedTuple):
+    """An explicit Runge-Kutta scheme."""
+
+    A: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+
+
+class Samples(NamedTuple):
+    """What differs from sample to sample; samples first, as users hold them."""
+
+    x: np.ndarray  # (M, d)
+    y_terminal: np.ndarray  # (M, q), or (0, 0)
+    y_running: np.ndarray  # (M, q), or (0, 0)
+    theta: np.ndarray  # (M, p) parameters, or (0, 0)
+    weights: np.ndarray  # (M,), or (0,) for 1/M each
+
+
+class Workspace(NamedTuple):
+    """Everything one thread writes on; nothing is allocated inside a sweep."""
+
+    X: np.ndarray
+    P: np.ndarray
+    Y: np.ndarray
+    V: np.ndarray
+    K: np.ndarray
+    Xi: np.ndarray
+    tape: np.ndarray
+    slope: np.ndarray
+    w: np.ndarray
+    w_stage: np.ndarray
+    y_terminal: np.ndarray
+    y_running: np.ndarray
+    theta: np.ndarray
+    system: tuple
+    terminal: tuple
+    running: tuple
+
+
+class Result(NamedTuple):
+    """One row per chunk, summed afterwards; trajectories where they are asked for."""
+
+    cost: np.ndarray  # (chunks, 2): terminal, running
+    g: np.ndarray  # (chunks, N, c)
+    readout: np.ndarray  # (chunks, 2, q (d + 1)): dP and dc, terminal and running
+    states: np.ndarray  # (N+1, M, d), or (0, 0, 0)
+    costates: np.ndarray  # (N+1, M, d), or (0, 0, 0)
+
+
+@njit(**CALL_OPTIONS)
+def load(rows, start, stop, block):
+    """Block = rows[start:stop] transposed; the last of them fills the padding."""
+    last = stop - start - 1
+    for i in range(rows.shape[1]):
+        for m in range(block.shape[1]):
+            block[i, m] = rows[start + min(m, last), i]
+
+
+@njit(**CALL_OPTIONS)
+def store(block, start, stop, rows):
+    """Write a block's samples back to rows[start:stop]."""
+    for i in range(rows.shape[1]):
+        for m in range(stop - start):
+            rows[start + m, i] = block[i, m]
+
+
+@njit(**CALL_OPTIONS)
+def load_samples(samples, start, stop, work):
+    """Bring a block of samples, their targets, parameters and weights into the cache."""
+    load(samples.x, start, stop, work.X)
+    if samples.y_terminal.shape[0] > 0:
+        load(samples.y_terminal, start, stop, work.y_terminal)
+    if samples.y_running.shape[0] > 0:
+        load(samples.y_running, start, stop, work.y_running)
+    if samples.theta.shape[0] > 0:
+        load(samples.theta, start, stop, work.theta)
+    real = work.w.dtype.type
+    for m in range(work.w.size):
+        if m >= stop - start:
+            work.w[m] = real(0)
+        elif samples.weights.size > 0:
+            work.w[m] = samples.weights[start + m]
+        else:
+            work.w[m] = real(1.0 / samples.x.shape[0])
+
+
+@njit(**CALL_OPTIONS)
+def add_readout(s, target):
+    """Add a block's dP and dc to the chunk's, and clear them."""
+    q, d = s.dP.shape
+    for i in range(q):
+        for j in range(d):
+            target[i * (d + 1) + j] += s.dP[i, j]
+            s.dP[i, j] = 0
+        target[i * (d + 1) + d] += s.dc[i]
+        s.dc[i] = 0
+
+
+def build(name, field, pullback, terminal_loss, running_loss):
+    """Compile the round of a family of systems and of losses.
+
+    ``field(system, t, theta, u, a, X, tape, out, w)`` adds a f(X, u) to out and keeps on the tape
+    what ``pullback(system, t, theta, u, a, P, tape, out, g, w)`` needs to add a (df/dx)' P to out
+    and the sum of (df/du)' P to g. Activation, loss and tableau are run-time values.
+    """
+
+    @njit(**BLOCK_OPTIONS)
+    def forward(system, t, u, tableau, running, alpha, k, backward, work):
+        """Take step k: X becomes Psi_k(X, u_k). Return the running cost's increment."""
+        real = work.X.dtype.type
+        stages = tableau.b.size
+        h = real(t[k + 1] - t[k])
+        kept = k if backward else 0
+        cost = 0.0
+        for i in range(stages):
+            tape = work.tape[kept, i]
+            stage = work.X if i == 0 else work.Y
+            if i > 0:
+                copy(work.X, work.Y)
+                for j in range(i):
+                    if tableau.A[i, j] != 0:
+                        add_scaled(h * tableau.A[i, j], work.K[j], work.Y)
+            time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
+            if running.code != 0:
+                for m in range(work.w.size):
+                    work.w_stage[m] = real(alpha) * h * tableau.b[i] * work.w[m]
+                cost += running_loss(
+                    running, stage, work.y_running, work.w_stage, backward, work.running
+                )
+                if backward:
+                    copy(work.running.DX, work.slope[k, i])
+            # a single stage adds its step to the state at once; several keep their slopes
+            a, out = (h, work.X) if stages == 1 else (real(1), work.K[i])
+            if stages > 1:
+                fill(out, real(0))
+            field(system, time, work.theta, u[k], a, stage, tape, out, work.system)
+        if stages > 1:
+            for i in range(stages):
+                add_scaled(h * tableau.b[i], work.K[i], work.X)
+        return cost
+
+    @njit(**BLOCK_OPTIONS)
+    def transpose(system, t, u, tableau, running, k, g, work):
+        """Take step k back: P becomes (dPsi_k/dx)' P - dL_k/dx, and g_k gains its share."""
+        real = work.P.dtype.type
+        stages = tableau.b.size
+        h = real(t[k + 1] - t[k])
+        for i in range(stages - 1, -1, -1):
+            # with a single stage V is P itself, and its share is added to P at once
+            V, out = (work.P, work.P) if stages == 1 else (work.V, work.Xi[i])
+            if stages > 1:
+                fill(V, real(0))
+                add_scaled(tableau.b[i], work.P, V)
+                for j in range(i + 1, stages):
+                    if tableau.A[j, i] != 0:
+                        add_scaled(tableau.A[j, i], work.Xi[j], V)
+                fill(out, real(0))
+            time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
+            tape = work.tape[k, i]
+            pullback(system, time, work.theta, u[k], h, V, tape, out, g, work.system)
+            if running.code != 0:
+                add_scaled(real(-1), work.slope[k, i], out)
+        if stages == 1:
+            return
+        for i in range(stages):
+            add_scaled(real(1), work.Xi[i], work.P)
+
+    @compiled(name)
+    def sweep(
+        system, u, t, tableau, terminal, running, alpha, samples, backward, span, work, result
+    ):
+        """Run chunks span[0]..span[1]-1, each of span[2] blocks, forward and perhaps back."""
+        M, N, B = samples.x.shape[0], u.shape[0], work.w.size
+        length = span[2] * B
+        for chunk in range(span[0], span[1]):
+            for start in range(chunk * length, min((chunk + 1) * length, M), B):
+                stop = min(start + B, M)
+                load_samples(samples, start, stop, work)
+                for k in range(N):
+                    if result.states.shape[0] > 0:
+                        store(work.X, start, stop, result.states[k])
+                    result.cost[chunk, 1] += forward(
+                        system, t, u, tableau, running, alpha, k, backward, work
+                    )
+                if result.states.shape[0] > 0:
+                    store(work.X, start, stop, result.states[N])
+                if terminal.code != 0:
+                    result.cost[chunk, 0] += terminal_loss(
+                        terminal, work.X, work.y_terminal, work.w, backward, work.terminal
+                    )
+                if not backward:
+                    continue
+                fill(work.P, work.P.dtype.type(0))
+                if terminal.code != 0:
+                    add_scaled(work.P.dtype.type(-1), work.terminal.DX, work.P)
+                for k in range(N - 1, -1, -1):
+                    if result.costates.shape[0] > 0:
+                        store(work.P, start, stop, result.costates[k + 1])
+                    transpose(system, t, u, tableau, running, k, result.g[chunk, k], work)
+                if result.costates.shape[0] > 0:
+                    store(work.P, start, stop, result.costates[0])
+                add_readout(work.terminal, result.readout[chunk, 0])
+                add_readout(work.running, result.readout[chunk, 1])
+
+    return sweep

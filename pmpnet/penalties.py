@@ -1,0 +1,414 @@
+"""Control costs R and control sets U, with their closed-form Hamiltonian maximisers.
+
+Every penalty answers one question exactly (mathematics: for each layer, the pointwise maximum)::
+
+    argmax_v  <z, v> - R(v) - rho/2 |v|^2      over v in U
+
+from which the proximal map is ``prox_gamma(y) = argmax with z = y/gamma, rho = 1/gamma``. Sums
+with ``+`` are one `Penalty` as long as that maximiser stays in closed form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import checks
+
+_ZERO = np.zeros(())
+_INF = np.full((), np.inf)
+
+
+def soft(z: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Soft threshold: shrink every entry towards zero, exactly to zero below the threshold."""
+    return z - np.clip(z, -threshold, threshold)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which entries of a control row form a group, and what a group's norm costs."""
+
+    by: str
+    weight: np.ndarray
+    rows: np.ndarray | None = None  # (groups, members): indices, or None for the whole row
+
+    def gather(self, v: np.ndarray) -> np.ndarray:
+        """Return (N, groups, members)."""
+        return v[:, None, :] if self.rows is None else v[:, self.rows]
+
+    def scatter(self, parts: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """Inverse of gather."""
+        if self.rows is None:
+            return parts[:, 0, :]
+        out = np.empty_like(like)
+        out[:, self.rows] = parts
+        return out
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A control cost: l1, l2, box, group and ball terms whose maximiser is in closed form.
+
+    Made by `L2`, `L1`, `ElasticNet`, `Box`, `Ball`, `L1Ball`, `Group`, `Zero` and by ``+``.
+    Weights and bounds are numbers, (c,) or (N, c) arrays.
+    """
+
+    l1: np.ndarray = field(default_factory=lambda: _ZERO)
+    l2: np.ndarray = field(default_factory=lambda: _ZERO)
+    lower: np.ndarray = field(default_factory=lambda: -_INF)
+    upper: np.ndarray = field(default_factory=lambda: _INF)
+    ball: np.ndarray | None = None
+    l1_ball: np.ndarray | None = None
+    groups: Groups | None = None
+    name: str = "Zero()"
+
+    # -------------------------------------------------------------------------- composing
+
+    def __add__(self, other: Penalty) -> Penalty:
+        checks.instance("the right side of +", other, Penalty, "a penalty, such as L2(0.1)")
+        try:
+            total = replace(
+                self,
+                l1=self.l1 + other.l1,
+                l2=self.l2 + other.l2,
+                lower=np.maximum(self.lower, other.lower),
+                upper=np.minimum(self.upper, other.upper),
+                ball=_smaller(self.ball, other.ball),
+                l1_ball=_smaller(self.l1_ball, other.l1_ball),
+                groups=self.groups or other.groups,
+                name=" + ".join(p.name for p in (self, other) if p.name != "Zero()") or "Zero()",
+            )
+        except ValueError:
+            raise ValueError(
+                f"{self.name} + {other.name}: weights of different shapes; give arrays of one shape."
+            ) from None
+        checks.bounds(total.lower, total.upper)
+        checks.closed_form(total._closed_form(self, other), self.name, other.name)
+        return total
+
+    def _closed_form(self, first: Penalty, second: Penalty) -> bool:
+        if first.groups and second.groups:
+            return False
+        radial = [self.ball is not None, self.l1_ball is not None, self.groups is not None]
+        if self.l1_ball is not None and sum(radial) > 1:
+            return False
+        if any(radial) and self.boxed:
+            return False
+        # a ball or a group commutes with the quadratic term only where that is isotropic
+        return not (any(radial) and not _isotropic(self.l2))
+
+    @property
+    def boxed(self) -> bool:
+        """Whether some entry has a bound."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    @property
+    def coercive(self) -> bool:
+        """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U."""
+        if self.ball is not None or self.l1_ball is not None:
+            return True
+        bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
+        return bool(np.all((self.l2 > 0) | bounded))
+
+    def bound_to(self, shape: tuple[int, int], rows: np.ndarray | None) -> Penalty:
+        """Return the penalty for controls of a shape, checked; ``rows`` are those of [W b]."""
+        for name in ("l1", "l2", "lower", "upper"):
+            checks.penalty_shape(f"a weight or bound of {self.name}", getattr(self, name), shape)
+        for name in ("ball", "l1_ball"):
+            radius = getattr(self, name)
+            if radius is not None:
+                checks.radius_shape(self.name, radius, shape[0])
+        if self.groups is None:
+            return self
+        if self.groups.by == "row":
+            checks.has_rows(rows)
+        else:
+            rows = None
+        checks.group_shape(self.groups.weight, shape[0], 1 if rows is None else len(rows))
+        weight = self.groups.weight
+        if weight.ndim == 1 and rows is None:
+            weight = weight[:, None]
+        return replace(self, groups=Groups(self.groups.by, weight, rows))
+
+    # ---------------------------------------------------------------------- what it answers
+
+    def layer_values(self, v: np.ndarray) -> np.ndarray:
+        """R(v_k) of every layer, shape (N,); bounds are not priced."""
+        value = (self.l1 * np.abs(v) + 0.5 * self.l2 * v * v).sum(axis=1)
+        if self.groups is not None:
+            norms = np.linalg.norm(self.groups.gather(v), axis=2)
+            value = value + (self.groups.weight * norms).sum(axis=1)
+        return value
+
+    def gradient(self, v: np.ndarray) -> np.ndarray:
+        """Gradient of the differentiable part, l2 v."""
+        return self.l2 * v
+
+    def subgradient(self, v: np.ndarray) -> np.ndarray:
+        """Gradient of l2, and the usual element of the subdifferential of l1 and group terms."""
+        g = self.l2 * v + self.l1 * np.sign(v)
+        if self.groups is not None:
+            parts = self.groups.gather(v)
+            norms = np.linalg.norm(parts, axis=2, keepdims=True)
+            unit = parts / np.where(norms > 0, norms, 1.0)
+            weight = np.broadcast_to(self.groups.weight, norms.shape[:2])
+            g = g + self.groups.scatter(unit * weight[..., None], v)
+        return g
+
+    def project(self, v: np.ndarray) -> np.ndarray:
+        """Return the nearest point of U."""
+        v = np.clip(v, self.lower, self.upper)
+        if self.ball is not None:
+            v = _project_ball(v, self.ball)
+        if self.l1_ball is not None:
+            v = _project_l1_ball(v, self.l1_ball)
+        return v
+
+    def violation(self, v: np.ndarray) -> float:
+        """Return the largest amount by which a bound is passed."""
+        worst = max(0.0, float((self.lower - v).max()), float((v - self.upper).max()))
+        if self.ball is not None:
+            worst = max(worst, float((np.linalg.norm(v, axis=1) - self.ball).max()))
+        if self.l1_ball is not None:
+            worst = max(worst, float((np.abs(v).sum(axis=1) - self.l1_ball).max()))
+        return worst
+
+    def argmax(self, z: np.ndarray, rho: float) -> np.ndarray:
+        """Return argmax_v <z, v> - R(v) - rho/2 |v|^2 over U, layer by layer, exactly.
+
+        Parameters
+        ----------
+        z : ndarray, shape (N, c)
+        rho : float
+            At least 0; with 0 the penalty must be `coercive`.
+
+        Returns
+        -------
+        ndarray, shape (N, c)
+            Where the maximiser is not unique, the one nearest to 0.
+        """
+        shrunk = soft(z, self.l1)
+        if self.groups is not None:
+            parts = self.groups.gather(shrunk)
+            norms = np.linalg.norm(parts, axis=2)
+            kept = np.maximum(norms - self.groups.weight, 0.0) / np.where(norms > 0, norms, 1.0)
+            shrunk = self.groups.scatter(parts * kept[..., None], shrunk)
+        curvature = self.l2 + rho
+        if np.all(curvature > 0):
+            return self.project(shrunk / curvature)
+        return self._linear_argmax(shrunk, np.broadcast_to(curvature, z.shape))
+
+    def _linear_argmax(self, z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+        """Maximise where some entries have no curvature: vertices, or the point nearest to 0."""
+        if self.ball is not None:
+            norms = np.linalg.norm(z, axis=1, keepdims=True)
+            return z * (_column(self.ball) / np.where(norms > 0, norms, 1.0))
+        if self.l1_ball is not None:
+            vertex = np.zeros_like(z)
+            layers, largest = np.arange(len(z)), np.abs(z).argmax(axis=1)
+            vertex[layers, largest] = np.sign(z[layers, largest]) * self.l1_ball
+            return vertex
+        flat = curvature <= 0
+        inner = np.where(flat, 0.0, z / np.where(flat, 1.0, curvature))
+        with np.errstate(invalid="ignore"):
+            vertex = np.where(z > 0, self.upper, np.where(z < 0, self.lower, 0.0))
+        return np.clip(np.where(flat, vertex, inner), self.lower, self.upper)
+
+    def prox(self, y: np.ndarray, gamma: float) -> np.ndarray:
+        """Return argmin_v R(v) + |v - y|^2 / (2 gamma) over U."""
+        return self.argmax(y / gamma, 1.0 / gamma)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _column(radius: np.ndarray) -> np.ndarray:
+    return np.reshape(radius, (-1, 1))
+
+
+def _smaller(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return np.minimum(a, b)
+
+
+def _isotropic(l2: np.ndarray) -> bool:
+    return l2.ndim == 0 or bool(np.all(l2 == l2[..., :1]))
+
+
+def _project_ball(v: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(v, axis=1, keepdims=True)
+    return v * np.minimum(1.0, _column(radius) / np.where(norms > 0, norms, 1.0))
+
+
+def _project_l1_ball(v: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Soft threshold each row by the amount that brings its l1 norm to the radius.
+
+    Sorting finds that amount exactly (Held, Wolfe & Crowder 1974; Duchi et al. 2008).
+    """
+    radius = _column(radius)
+    size = np.abs(v)
+    outside = size.sum(axis=1) > radius[:, 0]
+    if not outside.any():
+        return v
+    falling = -np.sort(-size, axis=1)
+    excess = np.cumsum(falling, axis=1) - radius
+    counts = np.arange(1, v.shape[1] + 1)
+    kept = (falling * counts > excess).sum(axis=1) - 1
+    threshold = np.take_along_axis(excess, kept[:, None], axis=1) / (kept[:, None] + 1)
+    return np.where(outside[:, None], soft(v, threshold), v)
+
+
+def _weight(name: str, value: ArrayLike) -> np.ndarray:
+    return checks.penalty_weight(name, value)
+
+
+def _shown(value: np.ndarray) -> str:
+    return f"{value[()]:g}" if value.ndim == 0 else f"<{'x'.join(map(str, value.shape))}>"
+
+
+def Zero() -> Penalty:
+    """No control cost, no control set.
+
+    Examples
+    --------
+    >>> Zero()
+    Zero()
+    """
+    return Penalty()
+
+
+def L2(weight: ArrayLike) -> Penalty:
+    """Energy: R(v) = weight/2 |v|^2.
+
+    Parameters
+    ----------
+    weight : float, (c,) or (N, c) array
+        Non-negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> L2(2.0).prox(np.array([[3.0]]), gamma=1.0).item()
+    1.0
+    """
+    w = _weight("weight", weight)
+    return Penalty(l2=w, name=f"L2({_shown(w)})")
+
+
+def L1(weight: ArrayLike) -> Penalty:
+    """Sparsity: R(v) = weight |v|_1; its maximiser has exact zeros.
+
+    Parameters
+    ----------
+    weight : float, (c,) or (N, c) array
+        Non-negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> L1(1.0).prox(np.array([[3.0, -0.5]]), gamma=1.0).tolist()
+    [[2.0, 0.0]]
+    """
+    w = _weight("weight", weight)
+    return Penalty(l1=w, name=f"L1({_shown(w)})")
+
+
+def ElasticNet(l1: ArrayLike, l2: ArrayLike) -> Penalty:
+    """R(v) = l1 |v|_1 + l2/2 |v|^2.
+
+    Parameters
+    ----------
+    l1, l2 : float, (c,) or (N, c) array
+        Non-negative.
+
+    Examples
+    --------
+    >>> ElasticNet(0.01, 0.001)
+    ElasticNet(0.01, 0.001)
+    """
+    a, b = _weight("l1", l1), _weight("l2", l2)
+    return Penalty(l1=a, l2=b, name=f"ElasticNet({_shown(a)}, {_shown(b)})")
+
+
+def Box(lower: ArrayLike, upper: ArrayLike) -> Penalty:
+    """U: lower <= v <= upper, entry by entry; infinite bounds are allowed.
+
+    Parameters
+    ----------
+    lower, upper : float, (c,) or (N, c) array
+
+    Raises
+    ------
+    ValueError
+        If lower is above upper anywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (Box(-1, 1) + L1(0.5)).argmax(np.array([[2.0, 0.1, -3.0]]), rho=0.0).tolist()
+    [[1.0, 0.0, -1.0]]
+    """
+    low = checks.real_array("lower", lower, ndim=(0, 1, 2), finite=False)
+    high = checks.real_array("upper", upper, ndim=(0, 1, 2), finite=False)
+    checks.bounds(low, high)
+    return Penalty(lower=low, upper=high, name=f"Box({_shown(low)}, {_shown(high)})")
+
+
+def Ball(radius: ArrayLike) -> Penalty:
+    """U: the Euclidean norm of each layer's control is at most radius.
+
+    Parameters
+    ----------
+    radius : float or (N,) array
+        Positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Ball(1.0).project(np.array([[3.0, 4.0]])).round(3).tolist()
+    [[0.6, 0.8]]
+    """
+    r = checks.radius(radius)
+    return Penalty(ball=r, name=f"Ball({_shown(r)})")
+
+
+def L1Ball(radius: ArrayLike) -> Penalty:
+    """U: the l1 norm of each layer's control is at most radius.
+
+    Parameters
+    ----------
+    radius : float or (N,) array
+        Positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> L1Ball(1.0).project(np.array([[2.0, 0.5]])).tolist()
+    [[1.0, 0.0]]
+    """
+    r = checks.radius(radius)
+    return Penalty(l1_ball=r, name=f"L1Ball({_shown(r)})")
+
+
+def Group(weight: ArrayLike, by: str = "layer") -> Penalty:
+    """R(v) = weight times the sum of the Euclidean norms of groups, which vanish as a whole.
+
+    Parameters
+    ----------
+    weight : float or array
+        Non-negative; one number, or one per layer, or one per layer and group.
+    by : {"layer", "row"}
+        A group is a whole layer, or one row of [W b].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Group(5.0).prox(np.array([[3.0, 4.0]]), gamma=0.5).tolist()
+    [[1.5, 2.0]]
+    """
+    w = _weight("weight", weight)
+    checks.choice("by", by, ("layer", "row"))
+    return Penalty(groups=Groups(by, w), name=f"Group({_shown(w)}, by={by!r})")
