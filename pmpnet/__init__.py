@@ -1,0 +1,42 @@
+"""Optimal control of neural ODEs, solved and certified by Pontryagin's principle."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Nothing is imported before it is used: `import pmpnet` is light.
+_HOMES = {
+    "Problem": "problem",
+    "Solution": "solution",
+    "Certificate": "verify",
+    "verify": "verify",
+    "load": "storage",
+    "set_num_threads": "sweeps",
+    "get_num_threads": "sweeps",
+}
+_MODULES = ("datasets", "dynamics", "losses", "penalties", "plot", "schemes", "solve")
+
+__all__ = [*_HOMES, *_MODULES]
+
+if TYPE_CHECKING:
+    from . import datasets, dynamics, losses, penalties, plot, schemes, solve
+    from .problem import Problem
+    from .solution import Solution
+    from .storage import load
+    from .sweeps import get_num_threads, set_num_threads
+    from .verify import Certificate, verify
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'pmpnet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

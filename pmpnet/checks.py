@@ -36,21 +36,30 @@ def choice(name: str, value: Any, allowed: Iterable[str], more: str = "") -> str
     words = list(allowed)
     if not isinstance(value, str) or value not in words:
         listed = ", ".join(f"{w!r}" for w in words)
-        raise ValueError(f"{name}={_of(value)} is not known: write one of {listed}{' ' + more if more else ''}.")
+        raise ValueError(
+            f"{name}={_of(value)} is not known: write one of {listed}{' ' + more if more else ''}."
+        )
     return value
 
 
 def integer(name: str, value: Any, least: int) -> int:
     """Return value as an int that is at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={_of(value)} is not a whole number: write an int of at least {least}.")
+        raise TypeError(
+            f"{name}={_of(value)} is not a whole number: write an int of at least {least}."
+        )
     if value < least:
         raise ValueError(f"{name}={value} is too small: write an int of at least {least}.")
     return int(value)
 
 
 def real(
-    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf, finite: bool = True
+    name: str,
+    value: Any,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    finite: bool = True,
 ) -> float:
     """Return value as a float within bounds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -88,14 +97,18 @@ def real_array(
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError(f"{name} has rows of different lengths: write a rectangular array.") from None
+        raise ValueError(
+            f"{name} has rows of different lengths: write a rectangular array."
+        ) from None
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex: write real numbers (its .real, say).")
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise TypeError(f"{name} is {_of(value)}, not numbers: write an array of floats.") from None
+            raise TypeError(
+                f"{name} is {_of(value)}, not numbers: write an array of floats."
+            ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} is made of {array.dtype}, not numbers: write an array of floats.")
     wanted = (ndim,) if isinstance(ndim, int) else ndim
@@ -147,7 +160,9 @@ def precision(dtype: Any, value: Any) -> np.dtype:
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"dtype={_of(dtype)} is not a number type: write 'float64' or 'float32'.") from None
+        raise TypeError(
+            f"dtype={_of(dtype)} is not a number type: write 'float64' or 'float32'."
+        ) from None
     if found not in (np.float32, np.float64):
         raise ValueError(f"dtype={found} is not supported: write 'float64' or 'float32'.")
     return found
@@ -159,7 +174,9 @@ def weights(value: Any, count: int, dtype: Any) -> np.ndarray:
         return np.empty(0, dtype)
     array = real_array("weights", value, ndim=1)
     if array.shape != (count,):
-        raise ValueError(f"weights has {array.size} entries for {count} samples: give one weight per sample.")
+        raise ValueError(
+            f"weights has {array.size} entries for {count} samples: give one weight per sample."
+        )
     if array.min() < 0:
         raise ValueError(f"weights has a negative entry ({array.min():g}): weights are at least 0.")
     largest = array.max()
@@ -175,7 +192,9 @@ def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
         return np.linspace(0.0, real("horizon", horizon, above=0.0), integer("steps", steps, 1) + 1)
     array = real_array("times", times, ndim=1).copy()
     if array.size < 2:
-        raise ValueError(f"times has {array.size} entries: give at least two, the start and the end.")
+        raise ValueError(
+            f"times has {array.size} entries: give at least two, the start and the end."
+        )
     if not (np.diff(array) > 0).all():
         k = int(np.argmin(np.diff(array) > 0))
         raise ValueError(
@@ -188,11 +207,15 @@ def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
 def tableau(name: str, A: np.ndarray, b: np.ndarray) -> None:
     """Check a Butcher tableau."""
     if A.shape != (b.size, b.size) or b.size == 0:
-        raise ValueError(f"scheme {name!r} has A of shape {A.shape} and {b.size} weights b: A must be (s, s), b (s,).")
+        raise ValueError(
+            f"scheme {name!r} has A of shape {A.shape} and {b.size} weights b: A must be (s, s), b (s,)."
+        )
     if np.triu(A).any():
         raise ValueError(f"scheme {name!r} is implicit: A must be strictly lower triangular.")
     if abs(b.sum() - 1.0) > 1e-12:
-        raise ValueError(f"scheme {name!r} has weights b that sum to {b.sum():g}: they must sum to 1.")
+        raise ValueError(
+            f"scheme {name!r} has weights b that sum to {b.sum():g}: they must sum to 1."
+        )
 
 
 def controls(value: Any, shape: tuple[int, int], name: str = "u") -> np.ndarray:
@@ -204,7 +227,9 @@ def controls(value: Any, shape: tuple[int, int], name: str = "u") -> np.ndarray:
             "one row per interval of the grid (problem.control_shape)."
         )
     if not all_finite(array):
-        raise ValueError(f"{name} has entries that are not finite: a control is made of ordinary numbers.")
+        raise ValueError(
+            f"{name} has entries that are not finite: a control is made of ordinary numbers."
+        )
     return array
 
 
@@ -249,11 +274,15 @@ def class_targets(value: Any, count: int, loss: str) -> tuple[np.ndarray, np.nda
     if array.dtype.kind == "c":
         raise TypeError("targets is complex: class labels are whole numbers or text.")
     if array.dtype.kind == "f" and not all_finite(array):
-        raise ValueError("targets has a label that is not finite: remove or fill such entries first.")
+        raise ValueError(
+            "targets has a label that is not finite: remove or fill such entries first."
+        )
     try:
         classes, numbers_ = np.unique(array, return_inverse=True)
     except TypeError:
-        raise TypeError("targets mixes labels that cannot be ordered: use labels of one type.") from None
+        raise TypeError(
+            "targets mixes labels that cannot be ordered: use labels of one type."
+        ) from None
     return classes, numbers_
 
 
@@ -270,7 +299,9 @@ def two_classes(classes: np.ndarray) -> None:
 def class_count(found: np.ndarray, wanted: int) -> None:
     """Check that a loss has as many classes as it was told."""
     if found.size > wanted:
-        raise ValueError(f"targets has {found.size} classes but the loss was made for {wanted}: write CrossEntropy({found.size}).")
+        raise ValueError(
+            f"targets has {found.size} classes but the loss was made for {wanted}: write CrossEntropy({found.size})."
+        )
 
 
 def outputs_match(loss: str, outputs: int, dim: int) -> None:
@@ -290,14 +321,18 @@ def readout(value: Any, outputs: int | None, loss: str) -> Any:
         return choice("readout", value, ("train",), "or an array of shape (q, d), or None")
     array = real_array("readout", value, ndim=2)
     if outputs is not None and array.shape[0] != outputs:
-        raise ValueError(f"readout has {array.shape[0]} rows but {loss} reads {outputs} number(s): give {outputs} row(s).")
+        raise ValueError(
+            f"readout has {array.shape[0]} rows but {loss} reads {outputs} number(s): give {outputs} row(s)."
+        )
     return array
 
 
 def readout_columns(array: np.ndarray, dim: int) -> None:
     """Check a given readout against the state."""
     if array.shape[1] != dim:
-        raise ValueError(f"readout has {array.shape[1]} columns but the state has {dim}: give a (q, {dim}) array.")
+        raise ValueError(
+            f"readout has {array.shape[1]} columns but the state has {dim}: give a (q, {dim}) array."
+        )
 
 
 # ------------------------------------------------------------------------- problem and methods
@@ -337,7 +372,9 @@ def bounds(lower: np.ndarray, upper: np.ndarray) -> None:
     if (low > high).any():
         where = np.argwhere(low > high)[0]
         i = tuple(int(j) for j in where)
-        raise ValueError(f"lower {low[i]:g} is above upper {high[i]:g}: a box needs lower <= upper.")
+        raise ValueError(
+            f"lower {low[i]:g} is above upper {high[i]:g}: a box needs lower <= upper."
+        )
     if (np.isposinf(low) | np.isneginf(high)).any():
         raise ValueError("lower is +inf or upper is -inf: such a box has no point in it.")
 
@@ -361,7 +398,7 @@ def maximum_exists(fine: bool) -> None:
         raise ValueError(
             'the Hamiltonian has no maximum: variant="basic" and "damped" need a control cost that grows '
             "faster than linearly (L2, ElasticNet) or a bounded control (Box, Ball, L1Ball); add one, "
-            'or use the default variant.'
+            "or use the default variant."
         )
 
 
@@ -371,7 +408,9 @@ def fresh_file(path: Any, name: str = "path") -> None:
 
     folder = Path(path).resolve().parent
     if not folder.is_dir():
-        raise ValueError(f"{name}={str(path)!r}: the folder {str(folder)!r} does not exist; create it first.")
+        raise ValueError(
+            f"{name}={str(path)!r}: the folder {str(folder)!r} does not exist; create it first."
+        )
 
 
 def penalty_weight(name: str, value: Any) -> np.ndarray:
@@ -388,20 +427,26 @@ def radius(value: Any) -> np.ndarray:
     """Return a ball's radius: positive, one for all layers or one per layer."""
     array = real_array("radius", value, ndim=(0, 1)).reshape(np.shape(value))
     if array.size == 0 or array.min() <= 0:
-        raise ValueError(f"radius={_of(value)} is not positive: write a number above 0, or one per layer.")
+        raise ValueError(
+            f"radius={_of(value)} is not positive: write a number above 0, or one per layer."
+        )
     return array
 
 
 def radius_shape(name: str, value: np.ndarray, layers: int) -> None:
     """Check one radius for all layers, or one per layer."""
     if value.ndim == 1 and value.shape != (layers,):
-        raise ValueError(f"{name} has {value.size} radii for {layers} layers: write one number, or one per layer.")
+        raise ValueError(
+            f"{name} has {value.size} radii for {layers} layers: write one number, or one per layer."
+        )
 
 
 def has_rows(rows: Any) -> None:
     """Check that the dynamics know what a row of [W b] is."""
     if rows is None:
-        raise ValueError("Group(by='row') needs dynamics with rows [W b]; write by='layer' for these dynamics.")
+        raise ValueError(
+            "Group(by='row') needs dynamics with rows [W b]; write by='layer' for these dynamics."
+        )
 
 
 def group_shape(weight: np.ndarray, layers: int, groups: int) -> None:
@@ -419,13 +464,17 @@ def parts(given: dict[str, Any], known: tuple[str, ...]) -> None:
     """Check the names given to pack()."""
     for name in given:
         if name not in known:
-            raise TypeError(f"pack() got {name}=, but the parts of this control are {', '.join(known)}.")
+            raise TypeError(
+                f"pack() got {name}=, but the parts of this control are {', '.join(known)}."
+            )
 
 
 def readout_cost_used(trained: bool, cost: Any) -> None:
     """Check that a readout cost has a trained readout to act on."""
     if cost is not None and not trained:
-        raise ValueError("readout_cost= acts on a trained readout: write readout='train', or leave it out.")
+        raise ValueError(
+            "readout_cost= acts on a trained readout: write readout='train', or leave it out."
+        )
 
 
 def thread_count(told: str) -> int:
@@ -433,3 +482,115 @@ def thread_count(told: str) -> int:
     if not told.isdigit() or int(told) < 1:
         raise ValueError(f"PMPNET_NUM_THREADS={told!r} is not a whole number of at least 1.")
     return int(told)
+
+
+def targets_used(read: bool, targets: Any) -> None:
+    """Check that targets have a loss that reads them."""
+    if targets is not None and not read:
+        raise ValueError(
+            "targets is given but no cost reads it: give terminal_cost= or running_cost=."
+        )
+
+
+def no_readout() -> ValueError:
+    """Say that there is no trained readout."""
+    return ValueError("readout= is given, but no cost of this problem has readout='train'.")
+
+
+def readout_pair(given: dict, role: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the arrays P and c of a readout."""
+    if role not in given:
+        raise ValueError(f"readout= has no {role!r}: give {{{role!r}: (P, c)}}.")
+    try:
+        P, c = given[role]
+    except (TypeError, ValueError):
+        raise TypeError(
+            "readout= must be a pair (P, c), P of shape (q, d) and c of shape (q,)."
+        ) from None
+    return (
+        real_array("P of readout", P, shape=shape).copy(),
+        real_array("c of readout", c, shape=shape[:1]).copy(),
+    )
+
+
+# ------------------------------------------------------------------------------- solutions
+
+
+def times_within(t: Any, times: np.ndarray) -> np.ndarray:
+    """Return times that lie on the grid's interval."""
+    t = real_array("t", t, ndim=(0, 1))
+    if t.size and (t.min() < times[0] or t.max() > times[-1]):
+        raise ValueError(f"t={_of(t)} is outside the time interval [{times[0]:g}, {times[-1]:g}].")
+    return t
+
+
+def points(value: Any, dim: int, dtype: Any) -> np.ndarray:
+    """Return points as an (M, d) array; M may be 0."""
+    array = real_array("x", value, ndim=2, dtype=dtype)
+    if array.shape[1] != dim:
+        raise ValueError(
+            f"x has {array.shape[1]} columns but the state has {dim}: give points of shape (M, {dim})."
+        )
+    return array
+
+
+def inverted(layer: int, fine: bool) -> None:
+    """Check that a layer was inverted."""
+    if not fine:
+        raise ValueError(
+            f"the step of layer {layer} could not be inverted: its displacement is not a contraction. "
+            "Solve with more steps, a shorter horizon or smaller controls (an L2 penalty, a Ball)."
+        )
+
+
+def has_loss(loss: Any) -> None:
+    """Check that there is a loss to predict by."""
+    if loss is None:
+        raise TypeError(
+            "this problem has no terminal or running cost, hence nothing to predict: use flow(x)."
+        )
+
+
+def as_many(y: Any, count: int) -> np.ndarray:
+    """Return targets, one per point."""
+    array = np.asarray(y)
+    if array.ndim == 0 or array.shape[0] != count:
+        raise ValueError(
+            f"y has shape {array.shape} for {count} points: give one target per point."
+        )
+    return array
+
+
+def method_options(name: str, options: dict[str, Any], signature: Any) -> None:
+    """Check the options of a method by name."""
+    own = [p for p in signature.parameters if p not in ("reduced", "v", "max_iter", "rng")]
+    for option in options:
+        if option not in own:
+            listed = ", ".join(own) if own else "none of its own"
+            raise TypeError(f"{name} has no option {option!r}; its options are: {listed}.")
+
+
+def callback(value: Any) -> Any:
+    """Return a callback, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"callback={_of(value)} cannot be called: give a function of one history row."
+        )
+    return value
+
+
+def same_controls(given: int, needed: int) -> None:
+    """Check that a solution can start another problem."""
+    if given != needed:
+        raise ValueError(
+            f"start has controls of length {given}, but this problem's have length {needed}: "
+            "start from a solution of the same dynamics."
+        )
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return a number strictly between 0 and 1."""
+    value = real(name, value, above=0.0)
+    if value >= 1.0:
+        raise ValueError(f"{name}={value} is too large: it must be below 1.")
+    return value

@@ -206,7 +206,7 @@ class CrossEntropy(Loss):
     def encode(self, targets, count, outputs, dtype):
         classes, numbers = checks.class_targets(targets, count, "CrossEntropy")
         checks.class_count(classes, self.classes)
-        if classes.dtype.kind in "iu" and 0 <= classes[0] and classes[-1] < self.classes:
+        if classes.dtype.kind in "iu" and classes[0] >= 0 and classes[-1] < self.classes:
             # labels that number the classes keep their numbers, even where a class has no sample
             classes, numbers = np.arange(self.classes), classes[numbers]
         return numbers.astype(dtype)[:, None], classes

@@ -126,9 +126,9 @@ class Penalty:
             checks.has_rows(rows)
         else:
             rows = None
-        checks.group_shape(self.groups.weight, shape[0], 1 if rows is None else len(rows))
-        weight = self.groups.weight
-        if weight.ndim == 1 and rows is None:
+        weight, groups = self.groups.weight, 1 if rows is None else len(rows)
+        checks.group_shape(weight, shape[0], groups)
+        if weight.ndim == 1 and groups == 1:  # one per layer
             weight = weight[:, None]
         return replace(self, groups=Groups(self.groups.by, weight, rows))
 
@@ -145,6 +145,11 @@ class Penalty:
     def gradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of the differentiable part, l2 v."""
         return self.l2 * v
+
+    @property
+    def rest(self) -> Penalty:
+        """The penalty without its differentiable part."""
+        return replace(self, l2=_ZERO)
 
     def subgradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of l2, and the usual element of the subdifferential of l1 and group terms."""
@@ -201,7 +206,13 @@ class Penalty:
         return self._linear_argmax(shrunk, np.broadcast_to(curvature, z.shape))
 
     def _linear_argmax(self, z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
-        """Maximise where some entries have no curvature: vertices, or the point nearest to 0."""
+        """Maximise where some entries, or whole layers next to a ball, have no curvature."""
+        flat = curvature <= 0
+        inner = self.project(np.where(flat, 0.0, z) / np.where(flat, 1.0, curvature))
+        return np.where(flat, self._vertex(z), inner)
+
+    def _vertex(self, z: np.ndarray) -> np.ndarray:
+        """Maximise <z, v> over U: a vertex, or the point nearest to 0 where z is 0."""
         if self.ball is not None:
             norms = np.linalg.norm(z, axis=1, keepdims=True)
             return z * (_column(self.ball) / np.where(norms > 0, norms, 1.0))
@@ -210,11 +221,8 @@ class Penalty:
             layers, largest = np.arange(len(z)), np.abs(z).argmax(axis=1)
             vertex[layers, largest] = np.sign(z[layers, largest]) * self.l1_ball
             return vertex
-        flat = curvature <= 0
-        inner = np.where(flat, 0.0, z / np.where(flat, 1.0, curvature))
-        with np.errstate(invalid="ignore"):
-            vertex = np.where(z > 0, self.upper, np.where(z < 0, self.lower, 0.0))
-        return np.clip(np.where(flat, vertex, inner), self.lower, self.upper)
+        vertex = np.where(z > 0, self.upper, np.where(z < 0, self.lower, 0.0))
+        return np.clip(vertex, self.lower, self.upper)
 
     def prox(self, y: np.ndarray, gamma: float) -> np.ndarray:
         """Return argmin_v R(v) + |v - y|^2 / (2 gamma) over U."""
@@ -250,19 +258,21 @@ def _project_l1_ball(v: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """
     radius = _column(radius)
     size = np.abs(v)
-    outside = size.sum(axis=1) > radius[:, 0]
+    outside = size.sum(axis=1, keepdims=True) > radius
     if not outside.any():
         return v
+    # the amount is at least largest - radius: counted from there, large entries lose no digits
+    size = np.maximum(size - size.max(axis=1, keepdims=True) + radius, 0.0)
     falling = -np.sort(-size, axis=1)
     excess = np.cumsum(falling, axis=1) - radius
     counts = np.arange(1, v.shape[1] + 1)
-    kept = (falling * counts > excess).sum(axis=1) - 1
-    threshold = np.take_along_axis(excess, kept[:, None], axis=1) / (kept[:, None] + 1)
-    return np.where(outside[:, None], soft(v, threshold), v)
+    kept = (falling * counts > excess).sum(axis=1, keepdims=True) - 1
+    size = np.maximum(size - np.take_along_axis(excess, kept, axis=1) / (kept + 1), 0.0)
+    return np.where(outside, np.where(v < 0, 0.0 - size, size), v)
 
 
 def _weight(name: str, value: ArrayLike) -> np.ndarray:
-    return checks.penalty_weight(name, value)
+    return checks.penalty_weight(name, value).copy()  # not the caller's own array
 
 
 def _shown(value: np.ndarray) -> str:
@@ -351,8 +361,8 @@ def Box(lower: ArrayLike, upper: ArrayLike) -> Penalty:
     >>> (Box(-1, 1) + L1(0.5)).argmax(np.array([[2.0, 0.1, -3.0]]), rho=0.0).tolist()
     [[1.0, 0.0, -1.0]]
     """
-    low = checks.real_array("lower", lower, ndim=(0, 1, 2), finite=False)
-    high = checks.real_array("upper", upper, ndim=(0, 1, 2), finite=False)
+    low = checks.real_array("lower", lower, ndim=(0, 1, 2), finite=False).copy()
+    high = checks.real_array("upper", upper, ndim=(0, 1, 2), finite=False).copy()
     checks.bounds(low, high)
     return Penalty(lower=low, upper=high, name=f"Box({_shown(low)}, {_shown(high)})")
 
@@ -371,7 +381,7 @@ def Ball(radius: ArrayLike) -> Penalty:
     >>> Ball(1.0).project(np.array([[3.0, 4.0]])).round(3).tolist()
     [[0.6, 0.8]]
     """
-    r = checks.radius(radius)
+    r = checks.radius(radius).copy()
     return Penalty(ball=r, name=f"Ball({_shown(r)})")
 
 
@@ -389,7 +399,7 @@ def L1Ball(radius: ArrayLike) -> Penalty:
     >>> L1Ball(1.0).project(np.array([[2.0, 0.5]])).tolist()
     [[1.0, 0.0]]
     """
-    r = checks.radius(radius)
+    r = checks.radius(radius).copy()
     return Penalty(l1_ball=r, name=f"L1Ball({_shown(r)})")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,7 @@ class Round(NamedTuple):
     readouts: tuple[Readout | None, Readout | None]
     states: np.ndarray | None
     costates: np.ndarray | None
+    final: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ class Sweeper:
         self.intervals = len(times) - 1
         self._workspaces: dict[tuple, object] = {}
         self._lock = threading.Lock()
+        self.compile_seconds: float | None = None
 
     def run(
         self,
@@ -201,6 +204,7 @@ class Sweeper:
         backward: bool = True,
         states: bool = False,
         costates: bool = False,
+        final: bool = False,
     ) -> Round:
         """Sweep forward and, if asked, backward.
 
@@ -214,9 +218,12 @@ class Sweeper:
             Whether costates and gradients are wanted.
         states, costates : bool
             Whether whole trajectories are wanted (they take N M d numbers).
+        final : bool
+            Whether the states at the end are wanted.
         """
         from .kernels import sweep as kernel
 
+        self.prepare(samples, u, readouts)
         function, system, tableau = self._compiled()
         cut = self._plan(samples.count, backward)
         u = np.ascontiguousarray(u, self.dtype)
@@ -230,6 +237,7 @@ class Sweeper:
             np.zeros((cut.chunks, 2, entries)),
             np.empty(whole, self.dtype) if states else none,
             np.empty(whole, self.dtype) if costates else none,
+            np.empty((M, d) if final else (0, 0), self.dtype),
         )
         data = kernel.Samples(
             samples.x, samples.y_terminal, samples.y_running, samples.theta, samples.weights
@@ -238,7 +246,11 @@ class Sweeper:
         threads = min(get_num_threads(), cut.chunks) if flops > PARALLEL_FLOPS else 1
 
         def part(i: int) -> None:
-            span = (cut.chunks * i // threads, cut.chunks * (i + 1) // threads, cut.blocks_per_chunk)
+            span = (
+                cut.chunks * i // threads,
+                cut.chunks * (i + 1) // threads,
+                cut.blocks_per_chunk,
+            )
             work = self._workspace(i, cut.block, backward)
             function(
                 system, u, self.times, tableau, *records, self.running_weight, data, backward, span,
@@ -260,9 +272,20 @@ class Sweeper:
             self._readout_gradients(records, readouts, result) if backward else (None, None),
             result.states if states else None,
             result.costates if costates else None,
+            result.final if final else None,
         )
 
     # ------------------------------------------------------------------------- preparation
+
+    def prepare(
+        self, samples: Samples, u: np.ndarray, readouts: tuple[Readout | None, Readout | None]
+    ) -> None:
+        """Compile the round, or load it from disk, by running it on one sample in one thread."""
+        if self.compile_seconds is None:
+            self.compile_seconds = 0.0
+            start = perf_counter()
+            self.run(samples.take(np.arange(1)), u, readouts)
+            self.compile_seconds = perf_counter() - start
 
     def _compiled(self):
         from .kernels import sweep as kernel

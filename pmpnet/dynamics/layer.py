@@ -71,7 +71,9 @@ class Layer(Dynamics):
         W = checks.real_array("W", parts.get("W", np.zeros((d, d))), shape=(d, d))
         if not self.bias:
             return W.ravel().copy()
-        return np.concatenate([W.ravel(), checks.real_array("b", parts.get("b", np.zeros(d)), shape=(d,))])
+        return np.concatenate(
+            [W.ravel(), checks.real_array("b", parts.get("b", np.zeros(d)), shape=(d,))]
+        )
 
     def unpack(self, row: Any) -> dict[str, np.ndarray]:
         """Return ``{"W": (d, d), "b": (d,)}``."""

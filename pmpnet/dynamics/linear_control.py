@@ -22,9 +22,7 @@ def monomials(dim: int, degree: int) -> list[tuple[int, ...]]:
     >>> monomials(2, 2)
     [(), (0,), (1,), (0, 0), (0, 1), (1, 1)]
     """
-    return [
-        m for q in range(degree + 1) for m in combinations_with_replacement(range(dim), q)
-    ]
+    return [m for q in range(degree + 1) for m in combinations_with_replacement(range(dim), q)]
 
 
 def LinearControl(
@@ -112,7 +110,9 @@ class FeatureFields(Dynamics):
 
     def phi(self, x: np.ndarray) -> np.ndarray:
         """Return the features (M, r) of the states (M, d)."""
-        gauss = np.exp(-(x * x).sum(axis=1) / (2 * self.width)) if self.family == "gaussian" else 1.0
+        gauss = (
+            np.exp(-(x * x).sum(axis=1) / (2 * self.width)) if self.family == "gaussian" else 1.0
+        )
         columns = [gauss * np.prod(x[:, list(m)], axis=1) for m in self.features]
         return np.stack([np.ones(len(x)), *columns], axis=1)
 

@@ -105,7 +105,9 @@ def compiled(name: str, **options) -> Callable:
 
     def decorate(function):
         function.__cache_name__ = name
-        dispatcher = numba.njit(**{**CALL_OPTIONS, "no_cpython_wrapper": False, **options})(function)
+        dispatcher = numba.njit(**{**CALL_OPTIONS, "no_cpython_wrapper": False, **options})(
+            function
+        )
         if not numba.config.DISABLE_JIT:
             dispatcher._cache = _Cache(function)
         return dispatcher

@@ -90,12 +90,13 @@ def _on_outputs(loss, Z, Y, w, DZ, rows):
                 e = z[m] - y[m]
                 total += w[m] * weight * e * e
                 dz[m] = real(2) * w[m] * weight * e
-    elif loss.code == LINEAR:  # phi = -<y, z>: its gradient hands a given costate to the sweep
+    elif loss.code == LINEAR:  # -<y, z>: hands a given costate to the sweep, weights folded in
         for j in range(loss.outputs):
             z, y, dz = Z[j], Y[j], DZ[j]
             for m in range(B):
-                total -= w[m] * y[m] * z[m]
-                dz[m] = -w[m] * y[m]
+                p = y[m] if w[m] > real(0) else real(0)  # padding has no costate
+                total -= p * z[m]
+                dz[m] = -p
     elif loss.code == LOGISTIC:
         z, y, dz = Z[0], Y[0], DZ[0]
         for m in range(B):

@@ -81,6 +81,7 @@ class Result(NamedTuple):
     readout: np.ndarray  # (chunks, 2, q (d + 1)): dP and dc, terminal and running
     states: np.ndarray  # (N+1, M, d), or (0, 0, 0)
     costates: np.ndarray  # (N+1, M, d), or (0, 0, 0)
+    final: np.ndarray  # (M, d): the states at the end, or (0, 0)
 
 
 @njit(**CALL_OPTIONS)
@@ -220,6 +221,8 @@ def build(name, field, pullback, terminal_loss, running_loss):
                     )
                 if result.states.shape[0] > 0:
                     store(work.X, start, stop, result.states[N])
+                if result.final.shape[0] > 0:
+                    store(work.X, start, stop, result.final)
                 if terminal.code != 0:
                     result.cost[chunk, 0] += terminal_loss(
                         terminal, work.X, work.y_terminal, work.w, backward, work.terminal

@@ -1,0 +1,340 @@
+"""What a solve gives back."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import checks
+from .problem import ROLES, Problem, Readouts
+from .sweeps import Readout, Samples
+
+HISTORY = np.dtype(
+    [(name, np.float64) for name in ("cost", "gap", "residual", "rho", "sweeps", "seconds")]
+)
+
+
+class Seconds(NamedTuple):
+    """Wall time of a solve, compilation apart."""
+
+    compile: float
+    solve: float
+
+
+class Resimulation(NamedTuple):
+    """A control through an independent integrator: the cost it earns, and its parts."""
+
+    cost: float
+    terms: dict[str, float]
+    states: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A control, its price, its certificate's two numbers, and how it was found.
+
+    Attributes
+    ----------
+    problem : Problem
+    controls : ndarray, shape (N, c)
+        One row per interval.
+    times : ndarray, shape (N+1,)
+    cost : float
+        J of these controls, priced by the sweep.
+    terms : dict
+        The cost's parts: terminal, running, control, readout.
+    success : bool
+        Whether the method's own stopping test was met.
+    status : int
+        0 converged; 1 out of iterations; 2 stopped early by the method or the callback; 3 a cost
+        or gradient became non-finite; 4 interrupted.
+    message : str
+        Why it stopped, as a sentence.
+    nit : int
+        Iterations.
+    nfev, njev : int
+        Forward (state) and backward (costate) sweeps over all samples.
+    history : structured array
+        One row per iteration, row 0 the start: cost, gap, residual, rho, sweeps, seconds.
+    gap : float
+        Hamiltonian gap of the controls; NaN where the Hamiltonian has no maximum.
+    residual : float
+        Fixed-point residual, with proximal weight 1.
+    violations : dict
+        Largest violation of every named constraint; ``"controls"`` is that of the set U.
+    horizon : float
+        Length of the time interval.
+    seconds : Seconds
+        ``compile`` and ``solve``, in seconds.
+    method : str
+        The name of the method.
+    readout : Readout or dict or None
+        Value (P, c) of the trained readout; a dict by role where there are two.
+    multistart : list of dict
+        The starts that were run and their costs, where there were several.
+    annotations : dict
+        Anything a user wants kept with the solution; saved with it.
+    """
+
+    problem: Problem
+    controls: np.ndarray
+    readouts: Readouts
+    terms: dict[str, float]
+    success: bool
+    status: int
+    message: str
+    nit: int
+    nfev: int
+    njev: int
+    history: np.ndarray
+    gap: float
+    residual: float
+    violations: dict[str, float]
+    seconds: Seconds
+    method: str
+    multistart: list[dict[str, Any]] = field(default_factory=list)
+    annotations: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cost(self) -> float:
+        return float(sum(self.terms.values()))
+
+    @property
+    def times(self) -> np.ndarray:
+        return self.problem.times
+
+    @property
+    def horizon(self) -> float:
+        return float(self.times[-1] - self.times[0])
+
+    @property
+    def readout(self) -> Readout | dict[str, Readout] | None:
+        trained = self.problem.trained_readouts
+        if len(trained) < 2:
+            return self.readouts[trained[0][0]] if trained else None
+        return {ROLES[i]: self.readouts[i] for (i,) in trained}
+
+    # ------------------------------------------------------------------------- along time
+
+    def control_at(self, t: ArrayLike) -> np.ndarray:
+        """Return the control at times t; at a grid point, that of the interval it opens.
+
+        Parameters
+        ----------
+        t : float or array-like, shape (k,)
+
+        Returns
+        -------
+        ndarray, shape (c,) or (k, c)
+        """
+        t = checks.times_within(t, self.times)
+        k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.controls) - 1)
+        return self.controls[k]
+
+    def states(self, x: ArrayLike | None = None) -> np.ndarray:
+        """Return the states on the grid, (N+1, M, d), of the samples or of new points x (M, d)."""
+        samples = self.problem.samples if x is None else self._points(x)
+        return self._forward(samples, states=True).states
+
+    def state_at(self, t: float, x: ArrayLike | None = None) -> np.ndarray:
+        """Return the states at time t, (M, d): a partial step from the grid point before it."""
+        from .integrate import step
+
+        t = float(checks.times_within(t, self.times))
+        k = int(
+            np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.controls) - 1)
+        )
+        before = self.states(x)[k]
+        if t == self.times[k]:
+            return before
+        p = self.problem
+        return step(
+            p.dynamics, p.scheme, self.times[k], t - self.times[k], before, self.controls[k]
+        )
+
+    def costates(self) -> np.ndarray:
+        """Return the costates on the grid, (N+1, M, d): minus the sensitivity of the cost."""
+        done = self.problem.sweep(self.controls, self.readouts, costates=True)
+        return done.costates
+
+    def resimulate(self, rtol: float = 1e-9) -> Resimulation:
+        """Run the control through an independent high-order integrator (scipy's DOP853).
+
+        Parameters
+        ----------
+        rtol : float, default 1e-9
+            Relative tolerance of the integrator.
+
+        Returns
+        -------
+        Resimulation
+            ``cost``, the cost the control earns in continuous time, beside `Solution.cost`;
+            ``terms``; and ``states`` (N+1, M, d) on the grid.
+        """
+        from .integrate import resimulate
+
+        rtol = checks.real("rtol", rtol, above=0.0)
+        terms, states = resimulate(self.problem, self.controls, self.readouts, rtol)
+        return Resimulation(float(sum(terms.values())), terms, states)
+
+    # -------------------------------------------------------------------- as a map of points
+
+    def flow(self, x: ArrayLike) -> np.ndarray:
+        """Return x(T) of new points x (M, d)."""
+        samples = self._points(x)
+        return self._forward(samples, final=True).final if samples.count else samples.x
+
+    def inverse(self, z: ArrayLike, tol: float = 1e-12, max_iter: int = 1000) -> np.ndarray:
+        """Return the points whose flow is z, layer by layer backwards, by fixed-point iteration.
+
+        Parameters
+        ----------
+        z : array-like, shape (M, d)
+        tol : float, default 1e-12
+            Largest last step of the iteration, relative to 1 + |x|.
+        max_iter : int, default 1000
+            Iterations per layer.
+
+        Raises
+        ------
+        ValueError
+            If a layer's step is not invertible this way: its displacement must be a contraction.
+
+        References
+        ----------
+        J. Behrmann et al., Invertible residual networks, ICML 2019.
+        """
+        from .integrate import step
+
+        p = self.problem
+        x = checks.points(z, p.dynamics.dim, np.float64)
+        for k in range(p.intervals - 1, -1, -1):
+            target, h = x, p.steps[k]
+            for _ in range(max_iter):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    moved = step(p.dynamics, p.scheme, p.times[k], h, x, self.controls[k]) - x
+                    following = target - moved
+                    change = np.abs(following - x).max(initial=0.0)
+                x = following
+                if not change > tol * (1.0 + np.abs(x).max(initial=0.0)):
+                    break
+            checks.inverted(
+                k, bool(np.isfinite(x).all()) and change <= tol * (1 + np.abs(x).max(initial=0.0))
+            )
+        return x
+
+    def outputs(self, x: ArrayLike) -> np.ndarray:
+        """Return z(T) = P x(T) + c of new points, (M, q): what the loss reads."""
+        role = self._role
+        z = self.flow(x)
+        loss = (self.problem.terminal_cost, self.problem.running_cost)[role]
+        if loss.readout is None:
+            return z
+        if loss.trained:
+            P, c = self.readouts[role]
+            return z @ P.T + c
+        return z @ loss.readout.T
+
+    def predict(self, x: ArrayLike) -> np.ndarray:
+        """Return class labels, or numbers, of new points x (M, d)."""
+        return self._loss.predict(self.outputs(x), self.problem.classes)
+
+    def predict_proba(self, x: ArrayLike) -> np.ndarray:
+        """Return class probabilities of new points, (M, classes), in the order of the labels."""
+        return self._loss.probabilities(self.outputs(x))
+
+    def score(self, x: ArrayLike, y: ArrayLike) -> float:
+        """Return the accuracy on labelled points, or the coefficient of determination R2."""
+        predicted = self.predict(x)
+        y = checks.as_many(y, len(predicted))
+        if self.problem.classes is not None:
+            return float(np.mean(predicted == y.reshape(predicted.shape)))
+        y = np.asarray(y, np.float64).reshape(predicted.shape)
+        spread = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        error = ((y - predicted) ** 2).sum(axis=0)
+        constant = spread == 0
+        # scikit-learn's convention: a constant target scores 1 when met exactly and 0 otherwise
+        return float(
+            np.where(constant, error == 0, 1 - error / np.where(constant, 1, spread)).mean()
+        )
+
+    @property
+    def _role(self) -> int:
+        return 0 if self.problem.terminal_cost is not None else 1
+
+    @property
+    def _loss(self):
+        loss = (self.problem.terminal_cost, self.problem.running_cost)[self._role]
+        checks.has_loss(loss)
+        return loss
+
+    def _points(self, x: ArrayLike) -> Samples:
+        p = self.problem
+        none = np.empty((0, 0), p.dtype)
+        return Samples(
+            checks.points(x, p.dynamics.dim, p.dtype), none, none, none, np.empty(0, p.dtype)
+        )
+
+    def _forward(self, samples: Samples, **wanted: Any):
+        return self.problem.flow_sweeper.run(samples, self.controls, backward=False, **wanted)
+
+    # -------------------------------------------------------------------------- on disk
+
+    def save(self, path: str | Path) -> None:
+        """Write the solution to an .npz file of arrays and a JSON description; never pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written next to it first and then put in its place, so it is never half a file.
+        """
+        from .storage import save
+
+        save(self, path)
+
+    # ------------------------------------------------------------------------ shown
+
+    def _facts(self) -> list[tuple[str, str]]:
+        zeros = np.mean(self.controls == 0.0)
+        parts = ", ".join(f"{k} {v:.6g}" for k, v in self.terms.items() if v != 0.0)
+        rows = [
+            ("cost", f"{self.cost:.10g}" + (f"  ({parts})" if parts else "")),
+            ("status", self.message),
+            ("gap, residual", f"{self.gap:.3g}, {self.residual:.3g}"),
+            ("iterations", f"{self.nit}  ({self.nfev} forward and {self.njev} backward sweeps)"),
+            ("seconds", f"{self.seconds.solve:.3g}  (compilation {self.seconds.compile:.3g})"),
+            (
+                "controls",
+                f"{len(self.controls)} x {self.controls.shape[1]}, {zeros:.0%} exactly zero",
+            ),
+        ]
+        if self.multistart:
+            rows.append(
+                (
+                    "starts",
+                    f"{len(self.multistart)}, costs "
+                    + ", ".join(f"{s['cost']:.6g}" for s in self.multistart),
+                )
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"Solution by {self.method}: {'converged' if self.success else 'not converged'}"
+        return "\n".join([head, *(f"  {name:<14} {value}" for name, value in self._facts())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self._facts()
+        )
+        word = "converged" if self.success else "not converged"
+        return (
+            f"<table><caption>Solution by {html.escape(self.method)}: <b>{word}</b></caption>"
+            f"{rows}</table>"
+        )

@@ -1,0 +1,6 @@
+"""The front door: a Problem goes in, a Solution comes out."""
+
+from .descent import adam, gradient_flow, sgd
+from .successive import msa
+
+__all__ = ["adam", "gradient_flow", "msa", "sgd"]

@@ -1,0 +1,348 @@
+"""The loop every sweep method runs in: start, record, judge, stop, give back.
+
+A method is a generator. It takes a reduced problem and a start, yields a `Step` per iteration and
+may return a sentence when it cannot go on. It knows neither stopping rules nor histories.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..problem import Problem
+from ..reduced import Point, Reduced
+from ..solution import HISTORY, Seconds, Solution
+
+START_SPREAD = 0.1  # standard deviation of random starts
+CONVERGED, OUT_OF_ITERATIONS, STOPPED, NOT_FINITE, INTERRUPTED = range(5)
+
+
+@dataclass(frozen=True)
+class Step:
+    """An iterate.
+
+    Attributes
+    ----------
+    point : Point or None
+        The decision with its price; None where a method moved without pricing (minibatches).
+    rho : float
+        The proximal weight that led here; NaN for methods without one.
+    """
+
+    point: Point | None
+    rho: float = np.nan
+
+
+Steps = Generator[Step, None, str | None]
+Method = Callable[..., Steps]
+
+COMMON = """
+    Parameters
+    ----------
+    problem : Problem
+    start : array-like (N, c), Solution or None
+        Where to begin; a Solution on another grid is interpolated. None is zero controls.
+    max_iter : int, default 500
+        Most iterations; 0 prices the start.
+    tol : float, default 1e-6
+        Bound on residual / max(1, residual of the start).
+    progress : bool, default False
+        Whether to show a progress bar (tqdm).
+    callback : callable, optional
+        Called with every row of the history; stops the solve by returning True.
+    seed : int, default 0
+        Of everything random.
+    starts : int, default 1
+        How many starts to run: the given one, and 0.1 N(0, 1) seeded ones. The best is kept.
+"""
+
+
+def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
+    """Turn a method into a function of the public face, with the common arguments."""
+
+    def decorate(method: Method) -> Callable[..., Solution]:
+        @functools.wraps(method)
+        def solve(
+            problem: Problem,
+            start: Any = None,
+            max_iter: int = 500,
+            tol: float = 1e-6,
+            progress: bool = False,
+            callback: Callable[[np.void], Any] | None = None,
+            seed: int = 0,
+            starts: int = 1,
+            **options: Any,
+        ) -> Solution:
+            checks.instance("problem", problem, Problem, "a pmpnet.Problem")
+            checks.method_options(name, options, inspect.signature(method))
+            run = functools.partial(
+                _solve_one,
+                method=method,
+                name=name,
+                max_iter=checks.integer("max_iter", max_iter, 0),
+                tol=checks.real("tol", tol, least=0.0),
+                progress=checks.flag("progress", progress),
+                callback=checks.callback(callback),
+                seed=checks.integer("seed", seed, 0),
+                options=options,
+            )
+            return _best_start(problem, start, checks.integer("starts", starts, 1), seed, run)
+
+        solve.__signature__ = _signature(solve, method)
+        solve.__doc__ = (method.__doc__ or "").replace("{common}", COMMON.strip("\n"))
+        return solve
+
+    return decorate
+
+
+def _signature(solve: Callable, method: Method) -> inspect.Signature:
+    """Signature of a public function: the common arguments, then the method's own options."""
+    own = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(method).parameters.values()
+        if p.name not in ("reduced", "v", "max_iter", "rng")
+    ]
+    common = [
+        p
+        for p in inspect.signature(solve, follow_wrapped=False).parameters.values()
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    return inspect.Signature([*common, *own], return_annotation=Solution)
+
+
+# --------------------------------------------------------------------------------- starts
+
+
+def _best_start(problem: Problem, start: Any, starts: int, seed: int, run: Callable) -> Solution:
+    """Run every start and keep the cheapest solution."""
+    reduced = Reduced(problem)
+    readouts = problem.initial_readouts(seed)
+    if start is None:
+        u = problem.penalty.project(np.zeros(problem.control_shape))
+    elif isinstance(start, Solution):
+        u, readouts = _from_solution(problem, start, readouts)
+    else:
+        u = checks.controls(start, problem.control_shape, "start")
+    first = reduced.join(u, readouts)
+    solutions = [run(problem, first, kick=start is None)]
+    for i in range(1, starts):
+        solutions.append(run(problem, _random(reduced, problem, seed, i), kick=False))
+    best = min(solutions, key=lambda s: s.cost if np.isfinite(s.cost) else np.inf)
+    if starts == 1:
+        return best
+    listed = [
+        dict(start=i, cost=s.cost, success=s.success, nit=s.nit, message=s.message)
+        for i, s in enumerate(solutions)
+    ]
+    return replace(best, multistart=listed)
+
+
+def _random(reduced: Reduced, problem: Problem, seed: int, i: int) -> np.ndarray:
+    u = START_SPREAD * np.random.default_rng([seed, i]).standard_normal(problem.control_shape)
+    return reduced.join(problem.penalty.project(u), problem.initial_readouts(seed + i))
+
+
+def _from_solution(problem: Problem, start: Solution, readouts: tuple) -> tuple[np.ndarray, tuple]:
+    """Controls of a solution on this grid: averages over each interval (L2 projection)."""
+    checks.same_controls(start.controls.shape[1], problem.dynamics.controls)
+    if np.array_equal(start.times, problem.times):
+        u = start.controls.copy()
+    else:
+        # the integral of a piecewise constant function is piecewise linear
+        h = np.diff(start.times)[:, None]
+        integral = np.vstack(
+            [np.zeros((1, start.controls.shape[1])), np.cumsum(h * start.controls, axis=0)]
+        )
+        inside = np.clip(problem.times, start.times[0], start.times[-1])
+        at = np.stack([np.interp(inside, start.times, column) for column in integral.T], axis=1)
+        beyond = (problem.times - inside)[:, None]
+        at = at + np.where(beyond > 0, beyond * start.controls[-1], beyond * start.controls[0])
+        u = np.diff(at, axis=0) / problem.steps[:, None]
+    found = list(readouts)
+    for i in (0, 1):
+        old = start.readouts[i]
+        if found[i] is not None and old is not None and old.P.shape == found[i].P.shape:
+            found[i] = old
+    return u, tuple(found)
+
+
+# ----------------------------------------------------------------------------------- a run
+
+
+def _solve_one(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any) -> Solution:
+    """Solve from one start, and leave a stationary one that nobody chose."""
+    solution = _iterate(problem, v, **how)
+    if not (kick and solution.success and solution.nit == 0 and how["max_iter"] > 0):
+        return solution
+    kicked = _iterate(problem, _random(Reduced(problem), problem, how["seed"], 1), **how)
+    sweeps = dict(nfev=solution.nfev + kicked.nfev, njev=solution.njev + kicked.njev)
+    if kicked.cost < solution.cost:
+        note = "zero controls are stationary but not optimal; left by a seeded kick. "
+        return replace(kicked, message=note + kicked.message, **sweeps)
+    note = " Zero controls are stationary, and a solve from a seeded kick found nothing better."
+    return replace(solution, message=solution.message + note, **sweeps)
+
+
+def _iterate(
+    problem: Problem,
+    v: np.ndarray,
+    *,
+    method: Method,
+    name: str,
+    max_iter: int,
+    tol: float,
+    progress: bool,
+    callback: Callable[[np.void], Any] | None,
+    seed: int,
+    options: dict[str, Any],
+) -> Solution:
+    reduced = Reduced(problem)
+    problem.sweeper.prepare(problem.samples, reduced.control(v), reduced.readouts(v))
+    known = inspect.signature(method).parameters
+    if "rng" in known:
+        options = {**options, "rng": np.random.default_rng(seed)}
+    if "max_iter" in known:
+        options = {**options, "max_iter": max_iter}
+    record = _Record(reduced, tol, name, perf_counter())
+    with _bar(progress, max_iter, name) as bar:
+        steps = method(reduced, v, **options)
+        try:
+            while record.status is None:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    record.stop(STOPPED, end.value or "the method ended.")
+                    break
+                record.add(step, max_iter)
+                if step.point is not None:
+                    bar.advance(record)
+                    if record.status is None and callback is not None and callback(record.rows[-1]):
+                        record.stop(
+                            STOPPED, f"stopped by the callback after {record.nit} iterations."
+                        )
+        except KeyboardInterrupt:
+            record.stop(INTERRUPTED, f"interrupted after {max(record.nit, 0)} iterations.")
+            if record.best is None:
+                raise
+        finally:
+            steps.close()
+    return record.solution(problem)
+
+
+class _Record:
+    """The history of a run, its best iterate, and the reason it stopped."""
+
+    def __init__(self, reduced: Reduced, tol: float, name: str, begun: float) -> None:
+        self.reduced, self.tol, self.name, self.begun = reduced, tol, name, begun
+        self.rows: list[np.void] = []
+        self.nit = -1
+        self.best: Point | None = None
+        self.last: Point | None = None
+        self.status: int | None = None
+        self.message = ""
+
+    def stop(self, status: int, message: str) -> None:
+        """Set the reason to stop, the first one given."""
+        if self.status is None:
+            self.status, self.message = status, message
+
+    def add(self, step: Step, max_iter: int) -> None:
+        """Take an iterate into the history and apply the stopping rules."""
+        self.nit += 1
+        if step.point is not None:
+            self._judge(step)
+        if self.nit >= max_iter:
+            row = self.rows[-1]
+            self.stop(
+                OUT_OF_ITERATIONS,
+                f"not converged after {self.nit} iterations: residual {row['residual']:.3g}, "
+                f"asked for {self.bound:.3g}.",
+            )
+
+    def _judge(self, step: Step) -> None:
+        reduced, point = self.reduced, step.point
+        finite = point.finite
+        with np.errstate(all="ignore"):
+            gap = reduced.gap(point.v, point.g) if finite else np.nan
+            residual = reduced.residual(point.v, point.g) if finite else np.nan
+        row = np.array(
+            (point.cost, gap, residual, step.rho, reduced.sweeps, perf_counter() - self.begun),
+            dtype=HISTORY,
+        )[()]
+        self.rows.append(row)
+        if not finite:
+            when = "at the start" if self.nit == 0 else f"at iteration {self.nit}"
+            kept = "" if self.best is None else "; the best control before it is returned"
+            self.stop(NOT_FINITE, f"diverged: cost or gradient became non-finite {when}{kept}.")
+            self.best = self.best or point
+            return
+        self.last = point
+        if self.best is None or point.cost < self.best.cost:
+            self.best = point
+        if residual <= self.bound:
+            self.best = point
+            self.stop(
+                CONVERGED,
+                f"converged after {self.nit} iterations: residual {residual:.3g} <= {self.bound:.3g}.",
+            )
+
+    @property
+    def bound(self) -> float:
+        """What the residual must come below."""
+        first = self.rows[0]["residual"]
+        return self.tol * max(1.0, first if np.isfinite(first) else 1.0)
+
+    def solution(self, problem: Problem) -> Solution:
+        """Give back the best iterate."""
+        reduced, point = self.reduced, self.best
+        finite = point.finite
+        return Solution(
+            problem=problem,
+            controls=reduced.control(point.v).copy(),
+            readouts=reduced.readouts(point.v),
+            terms=point.terms,
+            success=self.status == CONVERGED,
+            status=self.status,
+            message=self.message,
+            nit=max(self.nit, 0),
+            nfev=int(np.ceil(reduced.nfev)),
+            njev=int(np.ceil(reduced.njev)),
+            history=np.array(self.rows, dtype=HISTORY),
+            gap=reduced.gap(point.v, point.g) if finite else np.nan,
+            residual=reduced.residual(point.v, point.g) if finite else np.nan,
+            violations={"controls": reduced.violation(point.v)},
+            seconds=Seconds(problem.sweeper.compile_seconds or 0.0, perf_counter() - self.begun),
+            method=self.name,
+        )
+
+
+class _bar:
+    """A tqdm bar, or nothing."""
+
+    def __init__(self, shown: bool, total: int, name: str) -> None:
+        self.tqdm = None
+        if shown:
+            from tqdm.auto import tqdm
+
+            self.tqdm = tqdm(total=total, desc=name, unit="it")
+
+    def __enter__(self) -> _bar:
+        return self
+
+    def advance(self, record: _Record) -> None:
+        """Show the last row."""
+        if self.tqdm is not None:
+            row = record.rows[-1]
+            self.tqdm.update(record.nit - self.tqdm.n)
+            self.tqdm.set_postfix(cost=f"{row['cost']:.6g}", residual=f"{row['residual']:.2g}")
+
+    def __exit__(self, *exc: object) -> None:
+        if self.tqdm is not None:
+            self.tqdm.close()

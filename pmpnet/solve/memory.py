@@ -1,0 +1,51 @@
+"""Limited memory of curvature: the L-BFGS two-loop recursion in the problem's inner product."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ..reduced import Reduced
+
+
+class Memory:
+    """The last pairs (s, w) of changes of a variable and of a residual.
+
+    References
+    ----------
+    J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation,
+    1980 (algorithm 7.4 of Nocedal & Wright, Numerical Optimization).
+    """
+
+    def __init__(self, reduced: Reduced, size: int) -> None:
+        self.reduced = reduced
+        self.pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=size)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.pairs.clear()
+
+    def push(self, s: np.ndarray, w: np.ndarray) -> None:
+        """Keep a pair if its curvature is positive."""
+        curvature = self.reduced.inner(s, w)
+        if curvature > 1e-12 * self.reduced.inner(s, s):
+            self.pairs.append((s, w, 1.0 / curvature))
+
+    def apply(self, residual: np.ndarray) -> np.ndarray:
+        """Return the approximate inverse Jacobian times a residual."""
+        inner = self.reduced.inner
+        q = residual.copy()
+        alphas = []
+        for s, w, r in reversed(self.pairs):
+            a = r * inner(s, q)
+            alphas.append(a)
+            q -= a * w
+        s, w, r = self.pairs[-1]
+        q *= 1.0 / (r * inner(w, w))
+        for (s, w, r), a in zip(self.pairs, reversed(alphas), strict=True):
+            q += (a - r * inner(w, q)) * s
+        return q

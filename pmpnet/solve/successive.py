@@ -1,0 +1,338 @@
+"""The method of successive approximations and its variants.
+
+Every variant alternates a state sweep, a costate sweep and a closed-form maximisation of the
+Hamiltonian; they differ in what keeps the maximisation honest. All of them work on the reduced
+problem: ``g`` is minus the gradient of the sampled costs in L2(0, T), so that the Hamiltonian is
+<g_k, v> - R(v) up to terms without v, and ``gamma = 1 / rho`` is the proximal step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import checks
+from ..problem import Problem
+from ..reduced import Point, Reduced
+from ..solution import Solution
+from .layerwise import Layerwise
+from .loop import Step, Steps, front
+from .memory import Memory
+
+DECREASE = 1e-4  # c: the part of the predicted decrease that a step must reach
+SMALLEST_STEP = 1e-16  # relative to the first step: below it, only rounding is left
+STALLED = "no step lowers the cost any further: the limit of rounding is reached."
+
+
+def msa(
+    problem: Problem,
+    start=None,
+    max_iter: int = 500,
+    tol: float = 1e-6,
+    progress: bool = False,
+    callback: Callable | None = None,
+    seed: int = 0,
+    *,
+    variant: str = "accelerated",
+    starts: int = 1,
+    **options,
+) -> Solution:
+    """Solve by successive approximations: Pontryagin's principle, iterated.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : array-like (N, c), Solution or None
+        Where to begin; a Solution on another grid is interpolated. None is zero controls.
+    max_iter : int, default 500
+        Most iterations; 0 prices the start.
+    tol : float, default 1e-6
+        Bound on residual / max(1, residual of the start).
+    progress : bool, default False
+        Whether to show a progress bar (tqdm).
+    callback : callable, optional
+        Called with every row of the history; stops the solve by returning True.
+    seed : int, default 0
+        Of everything random.
+    variant : str, default "accelerated"
+        How the maximisation of the Hamiltonian is kept honest:
+
+        - ``"accelerated"``: quasi-Newton in the Hamiltonian-gradient variable, safeguarded by
+          sufficient decrease; nothing to tune. Options ``memory`` (20), ``trials`` (3).
+        - ``"proximal"``: a proximal weight chosen by Barzilai and Borwein's rule.
+        - ``"damped"``: a part ``damping`` (0.1) of the way to the maximiser; no safeguard.
+        - ``"basic"``: the maximiser itself (Krylov & Chernousko). Diverges on ordinary problems,
+          and says so.
+        - ``"synchronous"``: control and new states together, forward in time, with stored
+          costates (Sakawa & Shindo; Scagliotti). Options ``step`` (1), ``shrink`` (0.5),
+          ``smallest_step``.
+    starts : int, default 1
+        How many starts to run: the given one, and 0.1 N(0, 1) seeded ones. The best is kept.
+    **options
+        Options of the variant.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, before any sweep. A solve that fails returns, with the reason in
+        ``message`` and the last good control.
+
+    References
+    ----------
+    I. Krylov, F. Chernousko, 1962; Y. Sakawa, Y. Shindo, 1980; Q. Li, L. Chen, C. Tai, W. E,
+    Maximum principle based algorithms for deep learning, JMLR 2018; A. Scagliotti, MCRF 2023.
+
+    Examples
+    --------
+    A translation: the optimum is known, (beta/2) / (1 + beta/2) |c|^2.
+
+    >>> import numpy as np, pmpnet, pmpnet.solve
+    >>> from pmpnet import dynamics, losses, penalties
+    >>> x = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+    >>> problem = pmpnet.Problem(dynamics.LinearControl(2), x, x + [0.3, 0.4],
+    ...                          terminal_cost=losses.Squared(), control_cost=penalties.L2(1.0))
+    >>> solution = pmpnet.solve.msa(problem, tol=1e-10)
+    >>> solution.success, round(solution.cost, 10)
+    (True, 0.0833333333)
+    """
+    solve = VARIANTS[checks.choice("variant", variant, VARIANTS)]
+    return solve(problem, start, max_iter, tol, progress, callback, seed, starts=starts, **options)
+
+
+# ------------------------------------------------------------------------------ accelerated
+
+
+@front('msa (variant="accelerated")')
+def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int = 3) -> Steps:
+    """Quasi-Newton in the Hamiltonian-gradient variable, safeguarded by sufficient decrease.
+
+    =========  ==========================================================================
+    symbol     meaning
+    =========  ==========================================================================
+    ``x``      the iterate, a feasible decision with cost and g
+    ``f``      x + gamma g, the forward point; prox(f) maximises the augmented Hamiltonian
+    ``y``      the forward point whose proximal point is x: x = prox(y)
+    ``R``      y - f, which vanishes exactly where x is a fixed point
+    ``r``      x - prox(f), the proximal residual
+    ``C, Q``   reference cost of Zhang & Hager's nonmonotone test
+    =========  ==========================================================================
+
+    The candidate y - H R is mapped through prox, so every trial is feasible and exactly sparse;
+    H is the limited memory of (y, R). Where no candidate is accepted a proximal step is taken,
+    which succeeds for gamma small enough, so that the method converges whatever H is.
+    """
+    memory = Memory(reduced, checks.integer("memory", memory, 1))
+    trials = checks.integer("trials", trials, 0)
+    x = reduced.evaluate(v)
+    yield Step(x)
+    gamma = first_step(reduced, x)
+    smallest = gamma * SMALLEST_STEP
+    y, C, Q = None, x.cost, 1.0
+    while True:
+        f = x.v + gamma * x.g
+        r2 = _square(reduced, x.v - reduced.prox(f, gamma))
+        slack = _rounding(reduced, x.cost)
+        bound = C - DECREASE / (2 * gamma) * r2 + slack
+        new, yc = None, None
+        if y is not None and len(memory):
+            R = y - f
+            new, yc = _candidate(reduced, y, R, memory.apply(R), gamma, bound, trials)
+        safeguarded = new is None
+        while new is None:
+            yc = x.v + gamma * x.g
+            trial = reduced.evaluate(reduced.prox(yc, gamma))
+            moved = _square(reduced, trial.v - x.v)
+            if trial.finite and trial.cost <= x.cost - DECREASE / (2 * gamma) * moved + slack:
+                new = trial
+                break
+            gamma *= 0.5
+            memory.reset()
+            y = None
+            if gamma < smallest:
+                return STALLED
+        if y is not None:
+            memory.push(yc - y, (yc - new.v - gamma * new.g) - (y - f))
+        y = yc
+        if safeguarded:
+            longer = _barzilai_borwein(reduced, x, new)
+            if 3 * gamma < longer < 1e6:
+                gamma = longer
+                memory.reset()
+                y = None
+        x = new
+        C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
+        yield Step(x, 1.0 / gamma)
+
+
+def _candidate(
+    reduced: Reduced,
+    y: np.ndarray,
+    R: np.ndarray,
+    d: np.ndarray,
+    gamma: float,
+    bound: float,
+    trials: int,
+) -> tuple[Point | None, np.ndarray | None]:
+    """Try y - d, then points ever nearer to the proximal step y - R."""
+    t = 1.0
+    for _ in range(trials):
+        yc = y - t * d - (1 - t) * R
+        trial = reduced.evaluate(reduced.prox(yc, gamma))
+        if trial.finite and trial.cost <= bound:
+            return trial, yc
+        t *= 0.3
+    return None, None
+
+
+def first_step(reduced: Reduced, x: Point) -> float:
+    """Return a proximal step from one probe along g: 0.9 over the curvature found there."""
+    size = reduced.norm(x.g)
+    if not size > 0:
+        return 1.0
+    d = x.g * (1e-3 / size)
+    change = reduced.norm(reduced.evaluate(x.v + d).g - x.g)
+    if not (np.isfinite(change) and change > 0):
+        return 1.0
+    return float(np.clip(0.9e-3 / change, 1e-10, 1e6))
+
+
+def _square(reduced: Reduced, a: np.ndarray) -> float:
+    return reduced.inner(a, a)
+
+
+def _rounding(reduced: Reduced, cost: float) -> float:
+    """How much of a cost is rounding: a decrease below it can be neither seen nor demanded."""
+    return 10 * float(np.finfo(reduced.problem.dtype).eps) * abs(cost)
+
+
+def _barzilai_borwein(reduced: Reduced, old: Point, new: Point) -> float:
+    """|s|^2 / <s, change of gradient>, or 0 where the curvature is not positive."""
+    s = new.v - old.v
+    curvature = reduced.inner(s, old.g - new.g)
+    return reduced.inner(s, s) / curvature if curvature > 0 else 0.0
+
+
+# --------------------------------------------------------------------------------- proximal
+
+
+@front('msa (variant="proximal")')
+def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
+    """Maximise the augmented Hamiltonian; its weight follows Barzilai and Borwein's rule.
+
+    References
+    ----------
+    Y. Sakawa, Y. Shindo, 1980; J. Barzilai, J. Borwein, 1988; H. Zhang, W. Hager, 2004.
+    """
+    x = reduced.evaluate(v)
+    yield Step(x)
+    gamma = first_step(reduced, x)
+    smallest = gamma * SMALLEST_STEP
+    C, Q = x.cost, 1.0
+    while True:
+        slack = _rounding(reduced, x.cost)
+        while True:
+            new = reduced.evaluate(reduced.prox(x.v + gamma * x.g, gamma))
+            bound = C - DECREASE / (2 * gamma) * _square(reduced, new.v - x.v) + slack
+            if new.finite and new.cost <= bound:
+                break
+            gamma *= 0.5
+            if gamma < smallest:
+                return STALLED
+        used = gamma
+        gamma = float(np.clip(_barzilai_borwein(reduced, x, new) or 2 * gamma, 1e-10, 1e10))
+        x = new
+        C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
+        yield Step(x, 1.0 / used)
+
+
+# -------------------------------------------------------------------------- basic and damped
+
+
+@front('msa (variant="basic")')
+def basic(reduced: Reduced, v: np.ndarray) -> Steps:
+    """Replace every control by the maximiser of the Hamiltonian; nothing keeps it honest.
+
+    References
+    ----------
+    I. Krylov, F. Chernousko, On a method of successive approximations for the solution of
+    problems of optimal control, 1962.
+    """
+    return _toward_maximiser(reduced, v, 1.0)
+
+
+@front('msa (variant="damped")')
+def damped(reduced: Reduced, v: np.ndarray, damping: float = 0.1) -> Steps:
+    """Go a fixed part of the way to the maximiser of the Hamiltonian."""
+    return _toward_maximiser(reduced, v, checks.real("damping", damping, above=0.0))
+
+
+def _toward_maximiser(reduced: Reduced, v: np.ndarray, part: float) -> Steps:
+    checks.maximum_exists(reduced.coercive)
+    x = first = reduced.evaluate(v)
+    yield Step(x)
+    while True:
+        best = reduced.argmax(x.g, 0.0)
+        # written so that part = 1 gives the maximiser's exact zeros
+        new = reduced.evaluate(best if part == 1.0 else x.v + part * (best - x.v))
+        if np.isfinite(new.cost) and new.cost > 1e3 * max(abs(first.cost), 1e-300):
+            yield Step(new, 0.0)
+            return (
+                f"diverged: the cost rose from {first.cost:.3g} at the start to {new.cost:.3g}. "
+                "This variant has no safeguard; the default one has."
+            )
+        x = new
+        yield Step(x, 0.0)
+
+
+# ------------------------------------------------------------------------------- synchronous
+
+
+@front('msa (variant="synchronous")')
+def synchronous(
+    reduced: Reduced,
+    v: np.ndarray,
+    step: float = 1.0,
+    shrink: float = 0.5,
+    smallest_step: float = 1e-12,
+) -> Steps:
+    """Update control and states together, forward in time, against stored costates.
+
+    Layer by layer the maximiser of the augmented Hamiltonian is taken at the *new* state, and the
+    state moves on with it. Accepted if the cost falls, otherwise the step shrinks.
+
+    References
+    ----------
+    Y. Sakawa, Y. Shindo, 1980; A. Scagliotti, Deep learning approximation of diffeomorphisms via
+    linear-control systems, 2023 (iterative maximum principle).
+    """
+    gamma = checks.real("step", step, above=0.0)
+    shrink = checks.fraction("shrink", shrink)
+    smallest = checks.real("smallest_step", smallest_step, above=0.0)
+    layers = Layerwise(reduced)
+    x = reduced.evaluate(v)
+    yield Step(x)
+    while True:
+        costates = layers.costates(x.v)
+        while True:
+            new = reduced.evaluate(layers.maximise(x, costates, gamma))
+            if new.finite and new.cost < x.cost:
+                break
+            gamma *= shrink
+            if gamma < smallest:
+                return STALLED
+        x = new
+        yield Step(x, 1.0 / gamma)
+
+
+VARIANTS = {
+    "accelerated": accelerated,
+    "proximal": proximal,
+    "basic": basic,
+    "damped": damped,
+    "synchronous": synchronous,
+}

@@ -1,0 +1,542 @@
+"""Penalties against their definitions: every maximiser must beat every other point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from pmpnet.penalties import L1, L2, Ball, Box, ElasticNet, Group, L1Ball, Penalty, Zero
+
+EVERY = settings(deadline=None, max_examples=150)
+
+# ------------------------------------------------------- the same ingredients, slow and obvious
+
+
+def rows_of(v, rows, by):
+    return v[:, None, :] if by == "layer" else v[:, rows]
+
+
+COST = {
+    "L2": lambda case, v, w: (0.5 * w * v**2).sum(axis=1),
+    "L1": lambda case, v, w: (w * abs(v)).sum(axis=1),
+    "ElasticNet": lambda case, v, a, b: (a * abs(v) + 0.5 * b * v**2).sum(axis=1),
+    "Group": lambda case, v, w, by: sum(
+        (w if np.ndim(w) == 0 else w[..., j]) * np.sqrt((part**2).sum(axis=1))
+        for j, part in enumerate(rows_of(v, case.rows, by).transpose(1, 0, 2))
+    ),
+}
+EXCESS = {
+    "Box": lambda v, lower, upper: np.maximum(lower - v, v - upper).max(axis=1),
+    "Ball": lambda v, r: np.sqrt((v**2).sum(axis=1)) - r,
+    "L1Ball": lambda v, r: abs(v).sum(axis=1) - r,
+}
+INSIDE = {  # some point of the set, not the nearest one
+    "Box": lambda v, lower, upper: np.minimum(np.maximum(v, lower), upper),
+    "Ball": lambda v, r: v / np.maximum(1, np.sqrt((v**2).sum(axis=1)) / r)[:, None],
+    "L1Ball": lambda v, r: v / np.maximum(1, abs(v).sum(axis=1) / r)[:, None],
+}
+MAKE = {
+    "L1": L1, "L2": L2, "ElasticNet": ElasticNet, "Group": Group,
+    "Box": Box, "Ball": Ball, "L1Ball": L1Ball,
+}  # fmt: skip
+
+
+@dataclass
+class Case:
+    """A sum of terms ``(name, arguments)`` for controls of some shape."""
+
+    terms: list
+    shape: tuple
+    rows: np.ndarray
+    rng: np.random.Generator
+    rho: float = 1.0
+
+    @property
+    def penalty(self) -> Penalty:
+        total = sum((MAKE[name](*told) for name, told in self.terms), Zero())
+        return total.bound_to(self.shape, self.rows)
+
+    def cost(self, v):
+        costs = (COST[name](self, v, *told) for name, told in self.terms if name in COST)
+        return sum(costs, np.zeros(len(v)))
+
+    def excess(self, v):
+        passed = (EXCESS[name](v, *told) for name, told in self.terms if name in EXCESS)
+        return np.max([np.zeros(len(v)), *passed], axis=0)
+
+    def inside(self, v):
+        for _ in range(2):  # the second pass for two boxes
+            for name, told in self.terms:
+                if name in INSIDE:
+                    v = INSIDE[name](v, *told)
+        return v
+
+    def score(self, z, rho, v):
+        return (z * v).sum(axis=1) - self.cost(v) - 0.5 * rho * (v**2).sum(axis=1)
+
+    def points(self, near):
+        """Random points of the set, far from and close to a given one."""
+        for scale in (0.3, 3.0, 30.0):
+            yield self.inside(scale * self.rng.normal(size=self.shape))
+            yield self.inside(scale * self.rng.normal(size=self.shape) * self.coin())
+        for step in (1e-1, 1e-3, 1e-5):
+            for _ in range(4):
+                yield self.inside(near + step * self.rng.normal(size=self.shape) * self.coin())
+        yield self.inside(np.zeros(self.shape))
+        yield self.inside(near * 0.99)
+        yield self.inside(near * 1.01)
+
+    def coin(self):
+        return self.rng.integers(0, 2, self.shape)
+
+
+SUMS = [
+    "Zero", "L2", "L1", "ElasticNet", "Box", "Ball", "L1Ball", "Layers", "Rows",
+    "L1 L2", "L2 L2", "L1 L1", "Box Box", "Ball Ball", "L1Ball L1Ball",
+    "L2 Box", "Box L1", "ElasticNet Box", "L1 Box L2",
+    "Layers L2", "Rows L2", "Layers L1", "Rows ElasticNet",
+    "Ball L2", "L1 Ball", "Ball ElasticNet", "Ball Layers", "Rows Ball ElasticNet",
+    "L1Ball L2", "L1 L1Ball", "L1Ball ElasticNet",
+]  # fmt: skip
+
+
+def make_terms(rng, words, shape, groups):
+    """Random weights, as numbers, per entry, or per layer and entry."""
+    layers, entries = shape
+    radial = any(word in ("Ball", "L1Ball", "Layers", "Rows") for word in words)
+    centre = rng.normal(size=shape)
+
+    def weight(*shapes):
+        value = np.asarray(rng.uniform(0.0, 2.0, shapes[rng.integers(len(shapes))]))
+        return np.where(rng.random(value.shape) < 0.2, 0.0, value)[()]
+
+    def l2():  # next to a ball or group: one for all entries of a layer
+        return weight((), (layers, 1)) if radial else weight((), (entries,), shape)
+
+    def bound(sign):
+        far = sign * rng.uniform(0.0, 1.5, [(entries,), shape][rng.integers(2)])
+        middle = centre if words.count("Box") > 1 else 0.5 * rng.normal()
+        return np.where(rng.random(far.shape) < 0.2, sign * np.inf, far) + middle
+
+    def term(word):
+        if word == "L2":
+            return "L2", (l2(),)
+        if word == "L1":
+            return "L1", (weight((), (entries,), shape),)
+        if word == "ElasticNet":
+            return "ElasticNet", (weight((), (entries,), shape), l2())
+        if word == "Box":
+            middle_lower = bound(-1)
+            # not every box holds 0
+            shift = 0.0 if words.count("Box") > 1 else rng.choice([0.0, 3.0, -3.0])
+            upper = np.maximum(bound(+1), middle_lower)
+            return "Box", (middle_lower + shift, upper + shift)
+        if word in ("Ball", "L1Ball"):
+            return word, (rng.uniform(0.1, 3.0, [(), (layers,)][rng.integers(2)])[()],)
+        if word == "Layers":
+            return "Group", (weight((), (layers, 1)), "layer")
+        per_group = (groups,) if groups > 1 else ()
+        return "Group", (weight((), per_group, (layers, groups)), "row")
+
+    return [term(word) for word in words if word != "Zero"]
+
+
+@st.composite
+def cases(draw, sums=SUMS):
+    words = draw(st.sampled_from(sums)).split()
+    layers, groups, members = (draw(st.integers(1, 3)) for _ in range(3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = layers, groups * members
+    # rows of [W b] lie scattered over a control row
+    rows = rng.permutation(shape[1]).reshape(groups, members)
+    case = Case(make_terms(rng, words, shape, groups), shape, rows, rng)
+    case.rho = draw(st.sampled_from([0.0, 0.05, 1.0, 20.0]))
+    if case.rho == 0.0 and not case.penalty.coercive:
+        case.rho = 1.0
+    return case
+
+
+def given_z(case):
+    """Random z, with zeros and entries exactly at the l1 threshold."""
+    z = case.rng.choice([0.3, 3.0, 30.0]) * case.rng.normal(size=case.shape) * case.coin()
+    at = np.broadcast_to(case.penalty.l1, case.shape)
+    return np.where(case.rng.random(case.shape) < 0.1, case.rng.choice([-1, 1]) * at, z)
+
+
+# -------------------------------------------------------------------------- the maximiser
+
+
+@EVERY
+@given(cases())
+def test_argmax_is_feasible_and_beats_everything(case):
+    z = given_z(case)
+    kept = z.copy()
+    best = case.penalty.argmax(z, case.rho)
+    assert best.shape == z.shape
+    assert np.isfinite(best).all()
+    assert case.excess(best).max() <= 1e-12
+    score = case.score(z, case.rho, best)
+    for other in case.points(best):
+        gain = case.score(z, case.rho, other) - score
+        assert gain.max() <= 1e-11 * (1 + np.abs(z).sum())
+    np.testing.assert_array_equal(z, kept)
+
+
+@EVERY
+@given(cases())
+def test_prox_is_the_minimiser_and_firmly_nonexpansive(case):
+    p, gamma = case.penalty, case.rng.choice([0.1, 1.0, 7.0])
+    a, b = (3 * case.rng.normal(size=case.shape) for _ in range(2))
+    pa, pb = p.prox(a, gamma), p.prox(b, gamma)
+    np.testing.assert_array_equal(pa, p.argmax(a / gamma, 1 / gamma))
+    for other in case.points(pa):
+        value, least = (
+            case.cost(v) + ((v - a) ** 2).sum(axis=1) / (2 * gamma) for v in (other, pa)
+        )
+        assert (least - value).max() <= 1e-11 * (1 + np.abs(least).max())
+    gap = ((pa - pb) * (a - b)).sum(axis=1) - ((pa - pb) ** 2).sum(axis=1)
+    assert gap.min() >= -1e-12
+
+
+@EVERY
+@given(cases())
+def test_maximisers_are_fixed_points_of_the_prox(case):
+    # v maximises <z, .> - R - rho/2 |.|^2 just when v = prox(v + gamma (z - rho v))
+    p, z = case.penalty, given_z(case)
+    v = p.argmax(z, case.rho)
+    for gamma in (0.3, 1.0):
+        np.testing.assert_allclose(p.prox(v + gamma * (z - case.rho * v), gamma), v, atol=1e-11)
+
+
+@EVERY
+@given(cases())
+def test_projection_is_the_nearest_point(case):
+    p = case.penalty
+    v = 3 * case.rng.normal(size=case.shape)
+    w = p.project(v)
+    assert p.violation(v) == pytest.approx(case.excess(v).max(), abs=1e-13)
+    assert p.violation(w) <= 1e-13
+    assert case.excess(w).max() <= 1e-13
+    np.testing.assert_allclose(p.project(w), w, rtol=1e-13, atol=1e-15)
+    for other in case.points(w):
+        assert (((v - w) ** 2).sum(axis=1) - ((v - other) ** 2).sum(axis=1)).max() <= 1e-12
+    inner = case.inside(0.0 * v)
+    assert p.violation(inner) <= 1e-15
+    np.testing.assert_allclose(p.project(inner), inner, atol=1e-15)
+
+
+@EVERY
+@given(cases())
+def test_values_and_subgradients(case):
+    p, v = case.penalty, case.rng.normal(size=case.shape) * case.coin()
+    np.testing.assert_allclose(p.layer_values(v), case.cost(v), atol=1e-13)
+    slope = p.subgradient(v)
+    for w in (2 * case.rng.normal(size=case.shape) for _ in range(10)):
+        assert (case.cost(w) - case.cost(v) - (slope * (w - v)).sum(axis=1)).min() >= -1e-12
+    # away from the kinks there is one gradient
+    v = np.where(v == 0.0, 1.0, v) + 0.1 * np.sign(v)
+    step = 1e-6 * case.rng.normal(size=case.shape)
+    change = (case.cost(v + step) - case.cost(v - step)) / 2
+    np.testing.assert_allclose((p.subgradient(v) * step).sum(axis=1), change, rtol=1e-6, atol=1e-13)
+
+
+@EVERY
+@given(cases(["L2", "L2 L2", "L2 Box", "Zero", "Ball L2"]))
+def test_gradient_of_the_smooth_part(case):
+    v, step = (s * case.rng.normal(size=case.shape) for s in (1.0, 1e-3))
+    change = (case.cost(v + step) - case.cost(v - step)) / 2  # exact: R is quadratic
+    slope = np.broadcast_to(case.penalty.gradient(v), case.shape)
+    np.testing.assert_allclose((slope * step).sum(axis=1), change, atol=1e-12)
+
+
+@EVERY
+@given(cases(["L1", "ElasticNet", "L1 L1", "L1 L2"]))
+def test_first_order_condition_of_l1_and_exact_zeros(case):
+    p, z = case.penalty, given_z(case)
+    v = p.argmax(z, case.rho)
+    l1 = np.broadcast_to(p.l1, case.shape)
+    left = z - (p.l2 + case.rho) * v  # must be in l1 times the subdifferential of |v|
+    assert ((v == 0.0) == (np.abs(z) <= l1)).all()
+    assert (np.abs(left) <= l1 + 1e-13 * (1 + np.abs(z))).all()
+    np.testing.assert_allclose(left[v != 0], (l1 * np.sign(v))[v != 0], atol=1e-12)
+
+
+@EVERY
+@given(cases(["Layers", "Rows", "Rows L2", "Layers L1", "Rows Ball ElasticNet"]))
+def test_groups_vanish_as_a_whole(case):
+    p, z = case.penalty, given_z(case)
+    by = p.groups.by
+    shrunk = rows_of(np.sign(z) * np.maximum(np.abs(z) - p.l1, 0), case.rows, by)
+    norms = np.linalg.norm(shrunk, axis=2)
+    parts = rows_of(p.argmax(z, case.rho), case.rows, by)
+    gone = norms <= p.groups.weight
+    assert (parts[gone] == 0.0).all()
+    assert (np.abs(parts[~gone]).max(axis=1) > 0.0).all()
+
+
+# --------------------------------------------------------------- against other maximisers
+
+
+@EVERY
+@given(cases([s for s in SUMS if "Box Box" not in s]), st.integers(0, 2**32 - 1))
+def test_one_dimension_against_a_grid(case, seed):
+    rng = np.random.default_rng(seed)
+    words = [n if n != "Group" else "Layers" for n, _ in case.terms]
+    case = Case(make_terms(rng, words, (1, 1), 1), (1, 1), np.array([[0]]), rng)
+    z, rho = 4 * rng.normal(size=(1, 1)), rng.uniform(1.0, 5.0)
+    v = np.linspace(-9, 9, 18_001)[:, None]
+    v = v[case.excess(v) <= 1e-12]
+    assume(len(v) > 0)
+    best = v[case.score(z, rho, v).argmax(), 0]
+    assert case.penalty.argmax(z, rho)[0, 0] == pytest.approx(best, abs=1.5e-3)
+
+
+def slsqp(z, rho, l1=0.0, l2=0.0, box=None, ball=None, l1_ball=None, group=0.0):
+    """Maximise with v = p - q, p, q >= 0, and s >= |v| for a group."""
+    c = z.size
+
+    def v(x):
+        return x[:c] - x[c : 2 * c]
+
+    def loss(x):
+        quadratic = 0.5 * (l2 + rho) * (v(x) ** 2).sum()
+        return -(z * v(x)).sum() + (l1 * (x[:c] + x[c : 2 * c])).sum() + quadratic + group * x[-1]
+
+    held = [lambda x: x[-1] ** 2 - (v(x) ** 2).sum()] if group else []
+    if box:
+        held += [lambda x: v(x) - box[0], lambda x: box[1] - v(x)]
+    if ball:
+        held += [lambda x: ball**2 - (v(x) ** 2).sum()]
+    if l1_ball:
+        held += [lambda x: l1_ball - x[: 2 * c].sum()]
+    start = np.full(2 * c + 1, 0.1)
+    start[-1] = 1.0
+    found = minimize(
+        loss,
+        start,
+        method="SLSQP",
+        bounds=[(0, None)] * (2 * c + 1),
+        constraints=[{"type": "ineq", "fun": f} for f in held],
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    return v(found.x)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "told"),
+    [
+        (L2(0.7), {"l2": 0.7}),
+        (ElasticNet(0.5, 0.7), {"l1": 0.5, "l2": 0.7}),
+        (L1(0.5) + Box(-0.4, 0.8), {"l1": 0.5, "box": (-0.4, 0.8)}),
+        (L2(0.7) + Ball(0.9), {"l2": 0.7, "ball": 0.9}),
+        (ElasticNet(0.5, 0.7) + Ball(0.9), {"l1": 0.5, "l2": 0.7, "ball": 0.9}),
+        (L1Ball(1.1), {"l1_ball": 1.1}),
+        (ElasticNet(0.3, 0.2) + L1Ball(1.1), {"l1": 0.3, "l2": 0.2, "l1_ball": 1.1}),
+        (Group(0.6), {"group": 0.6}),
+        (Group(0.6) + ElasticNet(0.3, 0.2) + Ball(0.5),
+         {"group": 0.6, "l1": 0.3, "l2": 0.2, "ball": 0.5}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_against_a_general_solver(penalty, told):
+    z = np.array([[1.9, -1.3, 0.2, 0.9]])
+    for rho in (0.4, 2.0):
+        expected = slsqp(z[0], rho, **told)
+        np.testing.assert_allclose(penalty.argmax(z, rho)[0], expected, atol=2e-5)
+
+
+def test_moreau():
+    # a norm's prox and the projection on the dual norm's ball share every point among them
+    y = 2 * np.random.default_rng(0).normal(size=(50, 4))
+    np.testing.assert_allclose(L1(0.8).prox(y, 1.0) + Box(-0.8, 0.8).project(y), y, atol=1e-15)
+    np.testing.assert_allclose(Group(0.8).prox(y, 1.0) + Ball(0.8).project(y), y, atol=1e-15)
+
+
+# ------------------------------------------------------------------------ without curvature
+
+
+def test_bang_off_bang():
+    p = Box(-1.0, 2.0) + L1(0.5)
+    z = np.array([[0.6, 0.5, 0.49, 0.0, -0.5, -0.51]])
+    assert p.argmax(z, 0.0).tolist() == [[2.0, 0.0, 0.0, 0.0, 0.0, -1.0]]
+    # where the box does not hold 0, its point nearest to 0
+    assert (Box(1.0, 2.0) + L1(0.5)).argmax(z, 0.0).tolist() == [[2.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
+    assert (Box(-2.0, -1.0) + L1(0.5)).argmax(z, 0.0).tolist() == [[-1.0] * 5 + [-2.0]]
+
+
+def test_linear_costs_on_balls():
+    z = np.array([[3.0, -4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(Ball(2.0).argmax(z, 0.0), [[1.2, -1.6], [0.0, 0.0]], rtol=1e-15)
+    assert L1Ball(2.0).argmax(z, 0.0).tolist() == [[0.0, -2.0], [0.0, 0.0]]
+    assert (L1Ball(2.0) + L1(4.5)).argmax(z, 0.0).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    radii = np.array([2.0, 1.0])
+    assert L1Ball(radii).argmax(z + 1.0, 0.0).tolist() == [[2.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("ball", [Ball(1.0), L1Ball(1.0)])
+def test_layers_with_and_without_curvature_in_one_control(ball):
+    z = np.array([[0.2, 0.1], [0.2, 0.1]])
+    v = (L2(np.array([[0.0], [1.0]])) + ball).argmax(z, 0.0)
+    np.testing.assert_array_equal(v[0], ball.argmax(z, 0.0)[0])
+    np.testing.assert_array_equal(v[1], z[1])
+
+
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        (Zero(), False), (L1(1.0), False), (Group(1.0), False), (Box(0.0, np.inf), False),
+        (L2(0.0), False), (L2([1.0, 0.0]), False), (L2(1.0), True), (Box(-1, 1), True),
+        (L2([1.0, 0.0]) + Box([-np.inf, -1.0], [np.inf, 1.0]), True),
+        (L2([0.0, 1.0]) + Box([-np.inf, -1.0], [np.inf, 1.0]), False),
+        (Ball(1.0) + L1(1.0), True), (L1Ball(1.0), True), (Group(1.0) + L2(0.1), True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_coercive(penalty, expected):
+    assert penalty.coercive is expected
+
+
+def test_far_outside_an_l1_ball():
+    v = np.array([[1e17, 1.0], [-3e200, 1e200], [5.0, 4.5]])
+    expected = [[1.0, 0.0], [-1.0, 0.0], [0.75, 0.25]]
+    np.testing.assert_allclose(L1Ball(1.0).project(v), expected, rtol=1e-14)
+
+
+# --------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Ball(1.0), Box(-1, 1)),
+        (Box(0.0, np.inf), Group(1.0)),
+        (L1Ball(1.0), Box(-1, 1)),
+        (L1Ball(1.0), Ball(1.0)),
+        (L1Ball(1.0), Group(1.0)),
+        (Group(1.0), Group(1.0, by="row")),
+        (Ball(1.0), L2([1.0, 2.0])),
+        (Group(1.0), ElasticNet(0.1, [[1.0, 1.0], [1.0, 2.0]])),
+        (L2(1.0) + L1(1.0) + Ball(1.0), Box(0, 1)),
+    ],
+    ids=str,
+)
+def test_sums_without_closed_form_are_refused(first, second):
+    for a, b in ((first, second), (second, first)):
+        with pytest.raises(ValueError, match="no closed-form maximiser") as told:
+            a + b
+        sentence = str(told.value)
+        assert repr(a) in sentence
+        assert repr(b) in sentence
+        for combination in ("L1, L2, ElasticNet and Box", "Group with", "Ball with", "L1Ball with"):
+            assert combination in sentence
+
+
+@pytest.mark.parametrize("make", [L1, L2, Group, lambda w: ElasticNet(w, 1), Ball, L1Ball])
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (-1.0, ValueError), (np.nan, ValueError), (np.inf, ValueError), ([], ValueError),
+        ([1.0, -2.0], ValueError), (np.ones((1, 1, 1)), ValueError), ([[1, 2], [3]], ValueError),
+        ("1", TypeError), (1j, TypeError), (None, (TypeError, ValueError)), ({"a": 1}, TypeError),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_bad_weights_are_refused_with_a_sentence(make, bad, error):
+    with pytest.raises(error, match=r"^\w+.{15,}[.)]$"):
+        make(bad)
+
+
+def test_a_radius_of_zero_is_refused():
+    for make in (Ball, L1Ball):
+        with pytest.raises(ValueError, match="is not positive"):
+            make(0.0)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "error", "words"),
+    [
+        ((1.0, 0.0), ValueError, "above upper"),
+        (([0.0, 2.0], [1.0, 1.0]), ValueError, "lower 2 is above upper 1"),
+        ((np.nan, 1.0), ValueError, "NaN"),
+        ((np.inf, np.inf), ValueError, "no point"),
+        (([0.0, 0.0], [1.0, 1.0, 1.0]), ValueError, "one shape"),
+        (("a", 1.0), TypeError, "not numbers"),
+        ((1j, 1.0), TypeError, "complex"),
+    ],
+)
+def test_bad_boxes_are_refused(bounds, error, words):
+    with pytest.raises(error, match=words):
+        Box(*bounds)
+
+
+def test_boxes_without_a_common_point_are_refused():
+    with pytest.raises(ValueError, match="above upper"):
+        Box(0, 1) + Box(2, 3)
+
+
+def test_weights_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="of different shapes"):
+        L2([1.0, 2.0]) + L2([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("other", [1.0, L2, None, "L2(1)"])
+def test_only_penalties_are_added(other):
+    with pytest.raises(TypeError, match="penalty"):
+        L2(1.0) + other
+
+
+@pytest.mark.parametrize("by", ["column", 3, None])
+def test_unknown_groups_are_refused(by):
+    with pytest.raises(ValueError, match="'layer', 'row'"):
+        Group(1.0, by=by)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        L1([1.0, 2.0]), L2(np.ones((3, 4))), Box([0, 0], [1, 1]), ElasticNet(1, np.ones((2, 5))),
+        Ball([1.0, 2.0, 3.0]), L1Ball([1.0]), Group([1.0, 2.0, 3.0], by="row"),
+        Group(np.ones((2, 3)), by="row"), Group([1.0, 2.0, 3.0]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_weights_that_do_not_fit_the_control_are_refused(penalty):
+    with pytest.raises(ValueError, match="write"):
+        penalty.bound_to((2, 4), np.array([[0, 1], [2, 3]]))
+
+
+def test_rows_are_needed_for_groups_by_row():
+    with pytest.raises(ValueError, match="by='layer'"):
+        Group(1.0, by="row").bound_to((2, 4), None)
+
+
+@pytest.mark.parametrize("by", ["layer", "row"])
+def test_one_group_weight_per_layer(by):
+    # one row of [W b] is the whole layer: both ways of grouping mean the same
+    weight, z = np.array([1.0, 2.0, 0.0]), np.array([[3.0, 4.0]] * 3)
+    p = Group(weight, by=by).bound_to((3, 2), np.array([[0, 1]]))
+    np.testing.assert_allclose(p.argmax(z, 1.0), z * [[0.8], [0.6], [1.0]], rtol=1e-15)
+    np.testing.assert_allclose(p.layer_values(z), 5 * weight, rtol=1e-15)
+
+
+# ------------------------------------------------------------------------------------- names
+
+
+def test_a_penalty_shows_how_it_was_written():
+    p = Zero() + L2(0.1) + Box(-1, np.inf) + L1(np.ones(3))
+    assert repr(p) == "L2(0.1) + Box(-1, inf) + L1(<3>)"
+    assert repr(Zero() + Zero()) == "Zero()"
+    assert repr(Group(2.0, by="row") + Ball(1.0)) == "Group(2, by='row') + Ball(1)"
+
+
+def test_a_penalty_keeps_its_own_weights():
+    weight = np.ones(2)
+    penalties = L1(weight), L2(weight), Group(weight), Ball(weight), Box(-weight, weight)
+    weight[:] = 5.0
+    v = np.ones((2, 2))
+    assert [p.layer_values(v)[0] for p in penalties[:2]] == [2.0, 1.0]
+    assert penalties[2].groups.weight.max() == penalties[3].ball.max() == 1.0
+    assert penalties[4].violation(v) == 0.0
