@@ -1,7 +1,6 @@
 """Optimal control of neural ODEs, solved and certified by Pontryagin's principle."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -18,14 +17,6 @@ _HOMES = {
 _MODULES = ("datasets", "dynamics", "losses", "penalties", "plot", "schemes", "solve")
 
 __all__ = [*_HOMES, *_MODULES]
-
-if TYPE_CHECKING:
-    from . import datasets, dynamics, losses, penalties, plot, schemes, solve
-    from .problem import Problem
-    from .solution import Solution
-    from .storage import load
-    from .sweeps import get_num_threads, set_num_threads
-    from .verify import Certificate, verify
 
 
 def __getattr__(name: str):

@@ -47,8 +47,10 @@ class Scheme:
     order: int
 
     def __post_init__(self) -> None:
-        A = checks.real_array("A", self.A, ndim=2)
-        b = checks.real_array("b", self.b, ndim=1)
+        # copies, so that the caller's arrays stay writable; + 0.0 turns -0.0, equal to 0.0 but of
+        # another hash, into 0.0
+        A = checks.real_array("A", self.A, ndim=2) + 0.0
+        b = checks.real_array("b", self.b, ndim=1) + 0.0
         checks.tableau(self.name, A, b)
         A.setflags(write=False)
         b.setflags(write=False)

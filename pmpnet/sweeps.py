@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 from time import perf_counter
 from typing import NamedTuple
 
@@ -100,17 +101,16 @@ def plan(samples: int, bytes_per_sample: int, control_entries: int) -> Plan:
     Examples
     --------
     >>> plan(10_000, 800, 300)
-    Plan(block=256, blocks_per_chunk=1, chunks=40)
+    Plan(block=512, blocks_per_chunk=1, chunks=20)
     """
     block = TAPE_BYTES // bytes_per_sample // 32 * 32
     block = min(max(block, SHORTEST_BLOCK), LONGEST_BLOCK)
-    # even blocks: 1000 samples are 4 blocks of 256, not 3 of 256 and one of 232 padded
-    blocks = -(-samples // block)
-    block = min(block, -(-(-(-samples // blocks)) // 16) * 16)
-    blocks = -(-samples // block)
+    # even blocks: 1100 samples are 3 blocks of 368, not 2 of 512 and one nearly empty
+    block = min(block, ceil(samples / ceil(samples / block) / 16) * 16)
+    blocks = ceil(samples / block)
     most = min(max(CHUNK_ENTRIES // control_entries, FEWEST_CHUNKS), MOST_CHUNKS)
-    per_chunk = -(-blocks // most)
-    return Plan(block, per_chunk, -(-blocks // per_chunk))
+    per_chunk = ceil(blocks / most)
+    return Plan(block, per_chunk, ceil(blocks / per_chunk))
 
 
 class Readout(NamedTuple):

@@ -74,7 +74,7 @@ class _Locator(_CacheLocator):
 
 
 class _Impl(CompileResultCacheImpl):
-    _locator_classes = [_Locator]
+    _locator_classes = (_Locator,)
 
     def __init__(self, py_func):
         self._lineno = py_func.__code__.co_firstlineno

@@ -1,0 +1,107 @@
+"""The disk cache of compiled kernels: found again by the next process, never stale."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pmpnet
+from pmpnet.kernels import jit
+
+SOURCES = Path(pmpnet.__file__).parent
+
+# one Euler step of x' = tanh(x) + 1/2 from x = 0.3: prints the digest of the sources and the
+# cost |x|^2 / 2 of the final state
+SWEEP = """
+import numpy as np
+from pmpnet import losses, schemes, sweeps
+from pmpnet.dynamics import Layer
+from pmpnet.kernels.jit import sources_digest
+
+none = np.empty((0, 0))
+samples = sweeps.Samples(np.full((5, 1), 0.3), np.zeros((5, 1)), none, none, np.empty(0))
+sweeper = sweeps.Sweeper(
+    Layer(1), schemes.scheme("euler"), np.array([0.0, 1.0]), losses.Squared(), None, 1.0,
+    np.float64, (1, 0),
+)
+print(sources_digest(), sweeper.run(samples, np.array([[1.0, 0.5]])).terminal)
+"""
+
+
+class Copy:
+    """A copy of the package whose sources may be edited, with a cache of its own."""
+
+    def __init__(self, folder):
+        self.folder, self.cache = folder / "source", folder / "cache"
+        shutil.copytree(
+            SOURCES, self.folder / "pmpnet", ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+    def run(self):
+        """Run the sweep in a new process; return the digest, the cost and the compiled files."""
+        env = dict(
+            os.environ,
+            PYTHONPATH=str(self.folder),
+            PYTHONDONTWRITEBYTECODE="1",
+            PMPNET_CACHE_DIR=str(self.cache),
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", SWEEP],
+            cwd=self.folder, env=env, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        digest, cost = done.stdout.split()
+        compiled = {p: p.stat().st_mtime_ns for p in self.cache.rglob("*.nbc")}
+        return digest, float(cost), compiled
+
+    def edit(self, file, old, new):
+        path = self.folder / "pmpnet" / "kernels" / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+def test_an_edited_formula_is_compiled_anew_and_an_unchanged_one_is_found_again(tmp_path):
+    package = Copy(tmp_path)
+    # Squared is |x|^2 or |x|^2 / 2: what matters is the state it is taken at
+    digest, cost, compiled = package.run()
+    assert len(compiled) == 1
+    assert package.run() == (digest, cost, compiled)
+    # a file that the sweep's own file imports, two steps away
+    package.edit("activations.py", "s[m] = tanh(x[m])", "s[m] = tanh(x[m]) + real(3)")
+    edited_digest, edited_cost, both = package.run()
+    assert edited_digest != digest
+    x, edited_x = 0.3 + np.tanh(0.3) + 0.5, 0.3 + np.tanh(0.3) + 3 + 0.5
+    assert edited_cost / cost == pytest.approx((edited_x / x) ** 2, rel=1e-14)
+    assert len(both) == 2
+    assert compiled.items() <= both.items()
+
+
+def test_the_digest_covers_every_kernel_file(tmp_path, monkeypatch):
+    shutil.copytree(SOURCES / "kernels", tmp_path / "kernels")
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "kernels" / "jit.py"))
+    digest = jit.sources_digest.__wrapped__
+    seen = [digest()]
+    assert digest() == seen[0]
+    assert jit.sources_digest() == jit.sources_digest()
+    for path in sorted((tmp_path / "kernels").glob("*.py")):
+        path.write_text(path.read_text() + "\n")
+        seen.append(digest())
+    assert len(seen) > 8
+    assert len(set(seen)) == len(seen)
+
+
+def test_the_cache_folder_is_where_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PMPNET_CACHE_DIR", str(tmp_path / "here"))
+    assert jit.cache_folder() == tmp_path / "here"
+    monkeypatch.delenv("PMPNET_CACHE_DIR")
+    if sys.platform == "win32":
+        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert tmp_path in jit.cache_folder().parents
+    assert "pmpnet" in jit.cache_folder().parts
