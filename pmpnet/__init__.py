@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Problem": "problem",
     "Solution": "solution",
-    "Certificate": "verify",
-    "verify": "verify",
+    "Certificate": "certificate",
+    "verify": "certificate",
     "load": "storage",
     "set_num_threads": "sweeps",
     "get_num_threads": "sweeps",
