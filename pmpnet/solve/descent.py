@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..reduced import Point, Reduced
-from .loop import Step, Steps, front
+from .loop import Step, Steps, front, rounding
 
 
 @front("gradient_flow")
@@ -61,7 +61,7 @@ def gradient_flow(
     yield Step(x)
     while True:
         direction = x.g - reduced.penalty_gradient(x.v)
-        slack = 10 * float(np.finfo(reduced.problem.dtype).eps) * abs(x.cost)
+        slack = rounding(reduced, x.cost)
         while True:
             # the gradient part of R is in the direction already: its share of prox is undone
             new = reduced.evaluate(reduced.prox_rest(x.v + gamma * direction, gamma))

@@ -40,6 +40,11 @@ class Step:
     rho: float = np.nan
 
 
+def rounding(reduced: Reduced, cost: float) -> float:
+    """How much of a cost is rounding: a decrease below it can be neither seen nor demanded."""
+    return 10 * float(np.finfo(reduced.problem.dtype).eps) * abs(cost)
+
+
 Steps = Generator[Step, None, str | None]
 Method = Callable[..., Steps]
 

@@ -17,7 +17,7 @@ from ..problem import Problem
 from ..reduced import Point, Reduced
 from ..solution import Solution
 from .layerwise import Layerwise
-from .loop import Step, Steps, front
+from .loop import Step, Steps, front, rounding
 from .memory import Memory
 
 DECREASE = 1e-4  # c: the part of the predicted decrease that a step must reach
@@ -116,15 +116,16 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
     =========  ==========================================================================
     ``x``      the iterate, a feasible decision with cost and g
     ``f``      x + gamma g, the forward point; prox(f) maximises the augmented Hamiltonian
-    ``y``      the forward point whose proximal point is x: x = prox(y)
-    ``R``      y - f, which vanishes exactly where x is a fixed point
-    ``r``      x - prox(f), the proximal residual
+    ``r``      x - prox(f), the proximal residual, zero exactly at a fixed point
+    ``d``      H r, with H the limited memory of the pairs (change of x, change of r)
     ``C, Q``   reference cost of Zhang & Hager's nonmonotone test
     =========  ==========================================================================
 
-    The candidate y - H R is mapped through prox, so every trial is feasible and exactly sparse;
-    H is the limited memory of (y, R). Where no candidate is accepted a proximal step is taken,
-    which succeeds for gamma small enough, so that the method converges whatever H is.
+    The candidate prox(f + r - d) moves the forward point, not the control, so that every trial is
+    feasible and exactly sparse. Where the active entries do not change it is x - d: a quasi-Newton
+    step on the active entries alone, whose Jacobian is symmetric and whose inactive part is zero.
+    Where no candidate is accepted a proximal step is taken; it succeeds for gamma small enough,
+    so that the method converges whatever H is.
     """
     memory = Memory(reduced, checks.integer("memory", memory, 1))
     trials = checks.integer("trials", trials, 0)
@@ -132,61 +133,56 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
     yield Step(x)
     gamma = first_step(reduced, x)
     smallest = gamma * SMALLEST_STEP
-    y, C, Q = None, x.cost, 1.0
+    before, C, Q = None, x.cost, 1.0
     while True:
         f = x.v + gamma * x.g
-        r2 = _square(reduced, x.v - reduced.prox(f, gamma))
-        slack = _rounding(reduced, x.cost)
-        bound = C - DECREASE / (2 * gamma) * r2 + slack
-        new, yc = None, None
-        if y is not None and len(memory):
-            R = y - f
-            new, yc = _candidate(reduced, y, R, memory.apply(R), gamma, bound, trials)
-        safeguarded = new is None
-        while new is None:
-            yc = x.v + gamma * x.g
-            trial = reduced.evaluate(reduced.prox(yc, gamma))
-            moved = _square(reduced, trial.v - x.v)
-            if trial.finite and trial.cost <= x.cost - DECREASE / (2 * gamma) * moved + slack:
-                new = trial
-                break
-            gamma *= 0.5
-            memory.reset()
-            y = None
-            if gamma < smallest:
+        r = x.v - reduced.prox(f, gamma)
+        if before is not None:
+            memory.push(x.v - before[0], r - before[1])
+        before = x.v, r
+        slack = rounding(reduced, x.cost)
+        new = None
+        if len(memory):
+            bound = C - DECREASE / (2 * gamma) * reduced.inner(r, r) + slack
+            new = _candidate(reduced, f, r - memory.apply(r), gamma, bound, trials)
+        if new is None:
+            new, gamma_used = _proximal_step(reduced, x, gamma, x.cost + slack, smallest)
+            if new is None:
                 return STALLED
-        if y is not None:
-            memory.push(yc - y, (yc - new.v - gamma * new.g) - (y - f))
-        y = yc
-        if safeguarded:
             longer = _barzilai_borwein(reduced, x, new)
-            if 3 * gamma < longer < 1e6:
+            if not 3 * gamma_used < longer < 1e6:
+                longer = gamma_used
+            if longer != gamma:  # pairs of another gamma belong to another residual
                 gamma = longer
                 memory.reset()
-                y = None
+                before = None
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
         yield Step(x, 1.0 / gamma)
 
 
 def _candidate(
-    reduced: Reduced,
-    y: np.ndarray,
-    R: np.ndarray,
-    d: np.ndarray,
-    gamma: float,
-    bound: float,
-    trials: int,
-) -> tuple[Point | None, np.ndarray | None]:
-    """Try y - d, then points ever nearer to the proximal step y - R."""
-    t = 1.0
-    for _ in range(trials):
-        yc = y - t * d - (1 - t) * R
-        trial = reduced.evaluate(reduced.prox(yc, gamma))
+    reduced: Reduced, f: np.ndarray, move: np.ndarray, gamma: float, bound: float, trials: int
+) -> Point | None:
+    """Try prox(f + move), then points ever nearer to the proximal step prox(f)."""
+    for i in range(trials):
+        trial = reduced.evaluate(reduced.prox(f + 0.3**i * move, gamma))
         if trial.finite and trial.cost <= bound:
-            return trial, yc
-        t *= 0.3
-    return None, None
+            return trial
+    return None
+
+
+def _proximal_step(
+    reduced: Reduced, x: Point, gamma: float, reference: float, smallest: float
+) -> tuple[Point | None, float]:
+    """Maximise the augmented Hamiltonian, with gamma halved until the cost falls enough."""
+    while gamma >= smallest:
+        new = reduced.evaluate(reduced.prox(x.v + gamma * x.g, gamma))
+        s = new.v - x.v
+        if new.finite and new.cost <= reference - DECREASE / (2 * gamma) * reduced.inner(s, s):
+            return new, gamma
+        gamma *= 0.5
+    return None, gamma
 
 
 def first_step(reduced: Reduced, x: Point) -> float:
@@ -199,15 +195,6 @@ def first_step(reduced: Reduced, x: Point) -> float:
     if not (np.isfinite(change) and change > 0):
         return 1.0
     return float(np.clip(0.9e-3 / change, 1e-10, 1e6))
-
-
-def _square(reduced: Reduced, a: np.ndarray) -> float:
-    return reduced.inner(a, a)
-
-
-def _rounding(reduced: Reduced, cost: float) -> float:
-    """How much of a cost is rounding: a decrease below it can be neither seen nor demanded."""
-    return 10 * float(np.finfo(reduced.problem.dtype).eps) * abs(cost)
 
 
 def _barzilai_borwein(reduced: Reduced, old: Point, new: Point) -> float:
@@ -234,16 +221,9 @@ def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
     smallest = gamma * SMALLEST_STEP
     C, Q = x.cost, 1.0
     while True:
-        slack = _rounding(reduced, x.cost)
-        while True:
-            new = reduced.evaluate(reduced.prox(x.v + gamma * x.g, gamma))
-            bound = C - DECREASE / (2 * gamma) * _square(reduced, new.v - x.v) + slack
-            if new.finite and new.cost <= bound:
-                break
-            gamma *= 0.5
-            if gamma < smallest:
-                return STALLED
-        used = gamma
+        new, used = _proximal_step(reduced, x, gamma, C + rounding(reduced, x.cost), smallest)
+        if new is None:
+            return STALLED
         gamma = float(np.clip(_barzilai_borwein(reduced, x, new) or 2 * gamma, 1e-10, 1e10))
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
