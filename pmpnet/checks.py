@@ -84,6 +84,16 @@ def flag(name: str, value: Any) -> bool:
 # ------------------------------------------------------------------------------------- arrays
 
 
+def rectangular(name: str, value: Any) -> np.ndarray:
+    """Return value as an array of whatever it is made of."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{name} has rows of different lengths: write a rectangular array."
+        ) from None
+
+
 def real_array(
     name: str,
     value: Any,
@@ -94,12 +104,7 @@ def real_array(
     dtype: Any = np.float64,
 ) -> np.ndarray:
     """Return value as a float array, refusing what is not made of real numbers."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"{name} has rows of different lengths: write a rectangular array."
-        ) from None
+    array = rectangular(name, value)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex: write real numbers (its .real, say).")
     if array.dtype.kind == "O":
@@ -118,9 +123,16 @@ def real_array(
         )
     if shape is not None and array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed.")
-    array = np.asarray(array, dtype=dtype, order="C")
+    given = array
+    with np.errstate(over="ignore"):
+        array = np.asarray(array, dtype=dtype, order="C")
     if finite and not all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        if np.isfinite(given[where]):
+            raise ValueError(
+                f"{name} has a value too large for {array.dtype} ({given[where]:g} at {where}): "
+                "scale such values, or write dtype='float64'."
+            )
         raise ValueError(
             f"{name} has a value that is not finite ({array[where]} at {where}): "
             "remove or fill such entries first."
@@ -189,7 +201,11 @@ def weights(value: Any, count: int, dtype: Any) -> np.ndarray:
 def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
     """Return the N + 1 increasing times of the grid."""
     if times is None:
-        return np.linspace(0.0, real("horizon", horizon, above=0.0), integer("steps", steps, 1) + 1)
+        horizon, steps = real("horizon", horizon, above=0.0), integer("steps", steps, 1)
+        array = np.linspace(0.0, horizon, steps + 1)
+        if not (np.diff(array) > 0).all():
+            raise ValueError(f"horizon={horizon:g} is too short for {steps} steps: they are zero.")
+        return array
     array = real_array("times", times, ndim=1).copy()
     if array.size < 2:
         raise ValueError(
@@ -251,6 +267,8 @@ def numeric_targets(value: Any, count: int, outputs: int, dtype: Any) -> np.ndar
     array = real_array("targets", value, ndim=(1, 2), dtype=dtype)
     if array.ndim == 1:
         array = array[:, None]
+    if array.shape[1] == 0:
+        raise ValueError(f"targets has shape {array.shape}: give at least one number per sample.")
     if array.shape != (count, outputs):
         raise ValueError(
             f"targets has shape {np.shape(value)} but the cost compares {outputs} numbers for each of "
@@ -320,6 +338,8 @@ def readout(value: Any, outputs: int | None, loss: str) -> Any:
     if isinstance(value, str):
         return choice("readout", value, ("train",), "or an array of shape (q, d), or None")
     array = real_array("readout", value, ndim=2)
+    if array.size == 0:
+        raise ValueError(f"readout has shape {array.shape}: give at least one row and one column.")
     if outputs is not None and array.shape[0] != outputs:
         raise ValueError(
             f"readout has {array.shape[0]} rows but {loss} reads {outputs} number(s): give {outputs} row(s)."
@@ -594,3 +614,237 @@ def fraction(name: str, value: Any) -> float:
     if value >= 1.0:
         raise ValueError(f"{name}={value} is too large: it must be below 1.")
     return value
+
+
+# ------------------------------------------------------------------------------ expressions
+
+
+def field_list(value: Any) -> list[Any]:
+    """Return a non-empty list of fields."""
+    if callable(value):
+        raise TypeError("fields is one function: write a list of functions, such as [field].")
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"fields={_of(value)} is not a list of functions: write [field, ...], or the name of a "
+            "family such as 'polynomial'."
+        )
+    if not value:
+        raise ValueError(
+            "fields is an empty list: give at least one function of the state, or the name of a "
+            "family such as 'polynomial'."
+        )
+    return list(value)
+
+
+def field_function(name: str, value: Any) -> None:
+    """Check that a field is a function."""
+    if not callable(value):
+        raise TypeError(
+            f"{name}={_of(value)} is not a function: write a function of the state that returns "
+            "expressions, such as lambda x: [-x[1], x[0]]."
+        )
+
+
+def field_failed(name: str, dim: int, error: Exception) -> None:
+    """Say that a field cannot be evaluated on symbols, and why."""
+    why = (str(error).strip() or "no message").splitlines()[-1]
+    raise ValueError(
+        f"{name} fails on a state of {dim} CasADi symbol(s) ({type(error).__name__}: {why}): write it "
+        f"with entries x[0] to x[{dim - 1}], CasADi's functions such as casadi.sin, and casadi.if_else "
+        "in place of if."
+    ) from error
+
+
+def field_length(name: str, count: int, dim: int) -> None:
+    """Check that a field returns one expression per entry of the state."""
+    if count != dim:
+        raise ValueError(
+            f"{name} returns {count} expression(s) but the state has {dim}: return a list of {dim}."
+        )
+
+
+def field_entry(name: str, i: int, value: Any, fine: bool) -> None:
+    """Check that one entry of what a field returns is an expression."""
+    if not fine:
+        raise TypeError(
+            f"{name} returns {_of(value)} as entry {i}, which is not one number or casadi.SX expression: "
+            "return expressions made of the state it is given."
+        )
+
+
+def field_symbols(name: str, free: list[str]) -> None:
+    """Check that a field is made of the state only."""
+    if free:
+        raise ValueError(
+            f"{name} contains {', '.join(free)}, which is not the state: make it of the vector it is "
+            "given and of numbers."
+        )
+
+
+def operation(name: str, fine: bool) -> None:
+    """Check that an operation of CasADi can be compiled."""
+    if not fine:
+        raise ValueError(
+            f"the expression uses CasADi's {name.lower()}, which cannot be compiled: write it with "
+            "arithmetic, powers, exp, log, erf, trigonometric or hyperbolic functions, fmin, fmax, "
+            "if_else (a casadi.Function that is called: call it with always_inline)."
+        )
+
+
+# --------------------------------------------------------------------------------- figures
+
+
+def some_solutions(value: Any) -> None:
+    """Check that there is a solution to draw."""
+    if len(value) == 0:
+        raise ValueError("solutions is empty: give at least one solution to draw.")
+
+
+def drawable(quantity: str, fine: bool) -> None:
+    """Check that a history has numbers to draw."""
+    if not fine:
+        hint = {
+            "gap": "the Hamiltonian has no maximum with this control cost; write quantity='residual'",
+            "residual": "every iterate diverged; start from smaller controls",
+            "cost": "every iterate diverged; start from smaller controls",
+        }[quantity]
+        raise ValueError(f"no history has a finite {quantity}: {hint}.")
+
+
+def best_cost(value: Any, lowest: float) -> float:
+    """Return the cost that others are measured from: not above the lowest one seen."""
+    if value is None:
+        return lowest
+    value = real("best", value)
+    if value > lowest:
+        raise ValueError(
+            f"best={value!r} is above {lowest!r}, the lowest cost of these solutions: "
+            "leave it out, or give a lower one."
+        )
+    return value
+
+
+def same_scale(drawn: str, label: str, ours: tuple[str, ...]) -> None:
+    """Check that axes do not measure something else already."""
+    if drawn.startswith(ours) and drawn != label:
+        raise ValueError(
+            f"these axes already show {drawn!r}, not {label!r}: give all solutions in one call, or "
+            "the same best= to every call."
+        )
+
+
+def control_times(times: Any, intervals: int) -> np.ndarray:
+    """Return the times between which the rows of a control hold."""
+    times = grid(1.0, 1, times)
+    if times.size != intervals + 1:
+        raise ValueError(
+            f"times has {times.size} entries for {intervals} rows of controls: "
+            f"give the {intervals + 1} times between which they hold."
+        )
+    return times
+
+
+def some_controls(size: int) -> None:
+    """Check that a control has entries."""
+    if size == 0:
+        raise ValueError("controls is empty: give at least one row with one entry.")
+
+
+def no_times(times: Any) -> None:
+    """Check that a solution is not given other times than its own."""
+    if times is not None:
+        raise ValueError(
+            "times= belongs to an array of controls: a solution brings its own, leave it out."
+        )
+
+
+def components(value: Any, dim: int) -> tuple[int, ...]:
+    """Return one or two components of the state."""
+    pair = (value,) if isinstance(value, numbers.Integral) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) not in (1, 2):
+        raise TypeError(
+            f"components={_of(value)} is neither a component nor a pair: write 0, or (0, 1)."
+        )
+    pair = tuple(integer("components", i, 0) for i in pair)
+    if max(pair) >= dim:
+        raise ValueError(
+            f"components={_of(value)} but the state has {dim}: count from 0 to {dim - 1}."
+        )
+    return pair
+
+
+def some_points(count: int) -> None:
+    """Check that there are points to draw."""
+    if count == 0:
+        raise ValueError("x has no rows: give at least one point, or leave it out.")
+
+
+def plane(dim: int) -> None:
+    """Check that a flow is one of the plane."""
+    if dim != 2:
+        raise ValueError(
+            f"a deformed grid needs states of dimension 2 and these have {dim}: "
+            "draw trajectories(solution, components=...) instead."
+        )
+
+
+def extent(value: Any) -> tuple[float, float, float, float]:
+    """Return the borders of a part of the plane."""
+    left, right, bottom, top = real_array("extent", value, shape=(4,)).tolist()
+    if not (left < right and bottom < top):
+        raise ValueError(
+            f"extent={_of(value)} has no area: write (left, right, bottom, top) with left < right "
+            "and bottom < top."
+        )
+    return left, right, bottom, top
+
+
+def has_classes(classes: Any) -> None:
+    """Check that a problem is one of classification."""
+    if classes is None:
+        raise ValueError(
+            "this problem has no classes, hence no boundary between them: its cost must be Logistic "
+            "or CrossEntropy; draw trajectories(solution) instead."
+        )
+
+
+def flat(fine: bool, dim: int) -> None:
+    """Check that the inputs of a problem lie in its first two coordinates."""
+    if fine:
+        return
+    if dim < 2:
+        raise ValueError(
+            "the states have dimension 1, where a boundary is a point: draw trajectories(solution)."
+        )
+    raise ValueError(
+        f"the states have dimension {dim} and the samples do not lie in the plane of the first two: "
+        f"give lift=, a function from points (K, 2) of a plane to states (K, {dim})."
+    )
+
+
+def lift(value: Any) -> Any:
+    """Return a function from points of a plane to states."""
+    if not callable(value):
+        raise TypeError(
+            f"lift={_of(value)} cannot be called: give a function from points (K, 2) to states (K, d)."
+        )
+    return value
+
+
+def lifted(value: Any, count: int, dim: int) -> np.ndarray:
+    """Return the states a lift made of points."""
+    array = real_array("the result of lift", value)
+    if array.shape != (count, dim):
+        raise ValueError(
+            f"lift returned shape {array.shape} for {count} points: it must return states, ({count}, {dim})."
+        )
+    return array
+
+
+def located(fine: bool) -> None:
+    """Check that it is known which part of a plane to draw."""
+    if not fine:
+        raise ValueError(
+            "the samples do not lie on the image of lift=: give extent=(left, right, bottom, top), "
+            "the part of the plane to draw."
+        )

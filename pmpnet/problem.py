@@ -118,9 +118,9 @@ class Problem:
         self.penalty = self.control_cost.bound_to(self.control_shape, self.dynamics.rows)
 
         x = checks.samples(initial_states, self.dynamics.dim, self.dtype)
-        outputs, encoded, classes = self._read_targets(targets, len(x))
+        self.targets = None if targets is None else checks.rectangular("targets", targets)
+        outputs, encoded, classes = self._read_targets(self.targets, len(x))
         self.outputs, self.classes = outputs, classes
-        self.targets = None if targets is None else np.asarray(targets)
         self.samples = Samples(
             x, *encoded, np.empty((0, 0), self.dtype), checks.weights(weights, len(x), self.dtype)
         )
@@ -243,7 +243,8 @@ class Problem:
 
     def terms_of(self, done: Round, u: np.ndarray, readouts: Readouts) -> dict[str, float]:
         """Return the cost's parts, given a round."""
-        control = float((self.steps * self.penalty.layer_values(u)).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # as the sweep: inf or NaN, no warning
+            control = float((self.steps * self.penalty.layer_values(u)).sum())
         terms = {"terminal": done.terminal, "running": done.running, "control": control}
         if self.trained_readouts:
             terms["readout"] = sum(

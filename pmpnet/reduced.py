@@ -208,6 +208,11 @@ class _Batch(Reduced):
         self.__dict__.update(whole.__dict__)
         self.whole, self.samples = whole, whole.samples.take(index)
 
+    def cost(self, v: np.ndarray) -> float:
+        cost = super().cost(v)
+        self.whole.nfev += self._share
+        return cost
+
     def evaluate(self, v: np.ndarray) -> Point:
         point = super().evaluate(v)
         self.whole.nfev += self._share

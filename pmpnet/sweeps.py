@@ -10,8 +10,9 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import ceil
 from time import perf_counter
 from typing import NamedTuple
@@ -30,8 +31,9 @@ LONGEST_BLOCK, SHORTEST_BLOCK = 512, 128
 # Chunks are what threads share. Each has sums of its own, (N, c) numbers: many chunks balance
 # better, few cost less memory.
 MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
-# Waking another thread takes some 30 microseconds; below this much arithmetic it does not pay.
-PARALLEL_FLOPS = 2.0e6
+# Waking another thread takes some 30 to 50 microseconds; one thread does some 50 Gflop/s of this
+# count: below 150 microseconds of work a second thread does not pay.
+PARALLEL_FLOPS = 8.0e6
 
 _threads: int | None = None
 
@@ -82,6 +84,7 @@ if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child 
 
 @cache
 def _blas():
+    import scipy.linalg.cython_blas  # noqa: F401 - only libraries already loaded are found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -95,6 +98,7 @@ class Plan(NamedTuple):
     chunks: int
 
 
+@cache
 def plan(samples: int, bytes_per_sample: int, control_entries: int) -> Plan:
     """Return block length and chunks.
 
@@ -150,6 +154,12 @@ class Samples:
     def count(self) -> int:
         return len(self.x)
 
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the kernel reads, read-only."""
+        data = (self.x, self.y_terminal, self.y_running, self.theta, self.weights)
+        return tuple(map(_frozen, data))
+
     def take(self, index: np.ndarray) -> Samples:
         """Return some of the samples, their weights scaled to sum 1."""
         parts = [a[index] if len(a) else a for a in (self.x, self.y_terminal, self.y_running)]
@@ -157,7 +167,8 @@ class Samples:
         weights = self.weights
         if len(weights):
             weights = weights[index]
-            weights = weights / weights.sum()
+            total = weights.sum()
+            weights = weights / total if total > 0 else weights  # none of them may count
         return Samples(*(np.ascontiguousarray(a) for a in (*parts, theta, weights)))
 
 
@@ -192,6 +203,7 @@ class Sweeper:
         self.dtype, self.outputs = np.dtype(dtype), outputs
         self.intervals = len(times) - 1
         self._workspaces: dict[tuple, object] = {}
+        self._fixed_records: list[object | None] = [None, None]
         self._lock = threading.Lock()
         self.compile_seconds: float | None = None
 
@@ -221,27 +233,24 @@ class Sweeper:
         final : bool
             Whether the states at the end are wanted.
         """
-        from .kernels import sweep as kernel
-
         self.prepare(samples, u, readouts)
-        function, system, tableau = self._compiled()
-        cut = self._plan(samples.count, backward)
-        u = np.ascontiguousarray(u, self.dtype)
-        records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
+        kernel, function, system, tableau = self._compiled
+        cut = self._plan(samples.count)
+        with np.errstate(over="ignore"):  # what single precision cannot hold is infinite
+            u = _frozen(np.ascontiguousarray(u, self.dtype))
+            records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
         N, M, d = self.intervals, samples.count, self.dynamics.dim
-        whole, none = (N + 1, M, d), np.empty((0, 0, 0), self.dtype)
-        entries = max(r.P.shape[0] * (r.P.shape[1] + 1) for r in records)
+        whole, none = (N + 1, M, d), (0, 0, 0)
+        entries = even(max(self.outputs)) * (even(d) + 1)
         result = kernel.Result(
             np.zeros((cut.chunks, 2)),
             np.zeros((cut.chunks, N, u.shape[1]) if backward else (0, 0, 0)),
             np.zeros((cut.chunks, 2, entries)),
-            np.empty(whole, self.dtype) if states else none,
-            np.empty(whole, self.dtype) if costates else none,
+            np.empty(whole if states else none, self.dtype),
+            np.empty(whole if costates else none, self.dtype),
             np.empty((M, d) if final else (0, 0), self.dtype),
         )
-        data = kernel.Samples(
-            samples.x, samples.y_terminal, samples.y_running, samples.theta, samples.weights
-        )
+        data = kernel.Samples(*samples.arrays)
         flops = float(M) * N * self.scheme.stages * self.dynamics.work
         threads = min(get_num_threads(), cut.chunks) if flops > PARALLEL_FLOPS else 1
 
@@ -287,29 +296,28 @@ class Sweeper:
             self.run(samples.take(np.arange(1)), u, readouts)
             self.compile_seconds = perf_counter() - start
 
+    @cached_property
     def _compiled(self):
         from .kernels import sweep as kernel
 
         A, b, c = (np.asarray(a, self.dtype) for a in (self.scheme.A, self.scheme.b, self.scheme.c))
-        return (
-            _family(*self.dynamics.kernels()),
-            self.dynamics.record(self.dtype),
-            kernel.Tableau(A, b, c),
-        )
+        family, record = _family(*self.dynamics.kernels()), self.dynamics.record(self.dtype)
+        return kernel, family, record, kernel.Tableau(*map(_frozen, (A, b, c)))
 
-    def _plan(self, count: int, backward: bool) -> Plan:
+    def _plan(self, count: int) -> Plan:
         dim, stages = even(self.dynamics.dim), self.scheme.stages
         rows = self.dynamics.tape_rows + (dim if self.losses[1] is not None else 0)
         entries = self.intervals * self.dynamics.controls
         return plan(count, self.intervals * stages * rows * self.dtype.itemsize, entries)
 
-    def _single_threaded_blas(self):
-        from contextlib import nullcontext
-
+    @cached_property
+    def _uses_blas(self) -> bool:
         from .kernels.blocks import BLAS_FROM
 
-        largest = max(self.dynamics.largest_product, *self.outputs)
-        return _blas().limit(limits=1, user_api="blas") if largest >= BLAS_FROM else nullcontext()
+        return max(self.dynamics.largest_product, *self.outputs) >= BLAS_FROM
+
+    def _single_threaded_blas(self):
+        return _blas().limit(limits=1, user_api="blas") if self._uses_blas else nullcontext()
 
     def _workspace(self, thread: int, block: int, backward: bool):
         key = thread, block, backward
@@ -348,6 +356,9 @@ class Sweeper:
         )
 
     def _loss_record(self, i: int, trained: Readout | None):
+        """Return what the kernel reads of a loss; made anew only where a readout is trained."""
+        if self._fixed_records[i] is not None:
+            return self._fixed_records[i]
         from .kernels import losses
 
         loss, q, d = self.losses[i], self.outputs[i], self.dynamics.dim
@@ -360,7 +371,11 @@ class Sweeper:
                 c[:q] = trained.c
         weight = np.full(1, 1.0 if loss is None else loss.weight, self.dtype)
         code = 0 if loss is None else loss.code
-        return losses.Loss(code, q, weight, kind, P, np.ascontiguousarray(P.T), c)
+        arrays = map(_frozen, (P, np.ascontiguousarray(P.T), c))
+        record = losses.Loss(code, q, weight, kind, *arrays)
+        if kind < 2:
+            self._fixed_records[i] = record
+        return record
 
     def _readout_gradients(self, records, readouts, result):
         found = []
@@ -373,6 +388,13 @@ class Sweeper:
             size, dim = self.outputs[i], self.dynamics.dim
             found.append(Readout(flat[:size, :dim].copy(), flat[:size, d].copy()))
         return tuple(found)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return a read-only view: to numba that is a type of its own, so all input is of one."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _in_order(sums: np.ndarray) -> np.ndarray:

@@ -75,8 +75,8 @@ def LinearControl(
     >>> LinearControl(2, "gaussian", degree=1, width=2.0).controls
     8
     >>> rotation = LinearControl(2, [lambda x: [-x[1], x[0]]])
-    >>> rotation.f(0.0, np.array([[1.0, 0.0]]), np.array([2.0])).tolist()
-    [[0.0, 2.0]]
+    >>> rotation.f(0.0, np.array([[1.0, 2.0]]), np.array([2.0])).tolist()
+    [[-4.0, 2.0]]
     """
     dim = checks.integer("dim", dim, 1)
     scale = checks.real("scale", scale)

@@ -1,0 +1,135 @@
+"""Kernels generated from expressions: what their text may name, and how it is compiled.
+
+A generated loop runs over the samples of a block and handles one sample per turn, in numbers
+named w0, w1, ... that LLVM turns into vector registers. It reads its rows by `read` and writes
+them by `add`, which promise LLVM that no two of these rows overlap. Without the promise a loop
+checks every pair of rows when it starts, and is not vectorised at all from 9 states on.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+from .blocks import copy
+from .jit import BLOCK_OPTIONS
+from .memory import zeros
+from .vector_math import exp, tanh
+
+
+class Generated(NamedTuple):
+    """The record of a generated system: everything else is in its text."""
+
+    scale: np.ndarray  # (1,)
+
+
+class Scratch(NamedTuple):
+    """Buffers of one thread for one generated system."""
+
+    P: np.ndarray  # (d, B): a copy of what is pulled back, which may be the block written to
+
+
+def scratch(d: int, block: int, dtype) -> Scratch:
+    """Allocate the buffers of one thread."""
+    return Scratch(zeros((d + d % 2, block), dtype))
+
+
+@register_jitable
+def remainder(x, y):
+    """Return x - n y, n the whole number nearest to x / y, the even one of two, as C does."""
+    r = np.fmod(x, y + y)  # exact, and leaves n even or odd as it was
+    return r - np.rint(r / y) * y
+
+
+# ------------------------------------------------------------- rows that do not overlap
+
+
+def read(block, i, m):
+    """Return block[i, m], of a block that the loop only reads."""
+    return block[i, m]
+
+
+def add(block, i, m, value):
+    """block[i, m] += value, in a block that the loop reads nowhere else."""
+    block[i, m] += value
+
+
+@intrinsic
+def _read(typingctx, block, i, m):
+    def codegen(context, builder, signature, args):
+        entry = builder.load(_pointer(context, builder, signature.args[0], *args))
+        entry.set_metadata("alias.scope", _scopes(builder.module, ["read"]))
+        return entry
+
+    return block.dtype(block, types.intp, types.intp), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _add(typingctx, block, i, m, value):
+    row = i.literal_value
+    # of two rows it is enough that one is said not to overlap the other
+    others = ["read", *(f"row {j}" for j in range(row))]
+
+    def codegen(context, builder, signature, args):
+        place = context.get_constant(types.intp, row)
+        pointer = _pointer(context, builder, signature.args[0], args[0], place, args[2])
+        entry = builder.load(pointer)
+        written = builder.store(builder.fadd(entry, args[3], flags=("contract",)), pointer)
+        for access in (entry, written):
+            access.set_metadata("alias.scope", _scopes(builder.module, [f"row {row}"]))
+            access.set_metadata("noalias", _scopes(builder.module, others))
+        return context.get_dummy_value()
+
+    return types.void(block, i, types.intp, block.dtype), codegen
+
+
+def _pointer(context, builder, kind, block, i, m):
+    array = context.make_array(kind)(context, builder, block)
+    return cgutils.get_item_pointer(context, builder, kind, array, [i, m], wraparound=False)
+
+
+def _scopes(module, names):
+    """Return LLVM's alias scopes of these names (LangRef, "noalias and alias.scope")."""
+
+    def node(name, *more):
+        return module.add_metadata([ir.MetaDataString(module, name), *more])
+
+    domain = node("pmpnet generated loop")
+    return module.add_metadata([node(name, domain) for name in names])
+
+
+if not numba.config.DISABLE_JIT:
+    read, add = _read, _add
+
+
+# ------------------------------------------------------------------------ text to kernels
+
+
+# all that a text may name
+NAMES = {
+    "math": math,
+    "np": np,
+    "inf": math.inf,
+    "nan": math.nan,
+    "exp": exp,
+    "tanh": tanh,
+    "remainder": remainder,
+    "copy": copy,
+    "read": read,
+    "add": add,
+}
+
+
+@cache
+def define(text: str) -> tuple[Callable, Callable]:
+    """Return the compiled field and pullback that a text defines; one pair per text."""
+    names = dict(NAMES)
+    exec(text, names)
+    return njit(**BLOCK_OPTIONS)(names["field"]), njit(**BLOCK_OPTIONS)(names["pullback"])
