@@ -848,3 +848,74 @@ def located(fine: bool) -> None:
             "the samples do not lie on the image of lift=: give extent=(left, right, bottom, top), "
             "the part of the plane to draw."
         )
+
+
+# ------------------------------------------------------------------------------------ files
+
+
+def path(value: Any) -> Any:
+    """Return value if it is a path."""
+    import os
+
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise TypeError(f"path={_of(value)} is not a path: write text such as 'model.npz'.")
+    return value
+
+
+def not_a_folder(path: Any) -> None:
+    """Check that a file to be written is no folder."""
+    if path.is_dir():
+        raise ValueError(f"path={str(path)!r} is a folder: add the name of a file.")
+
+
+def file_exists(path: Any) -> None:
+    """Check that there is a file to read."""
+    if path.is_dir():
+        raise ValueError(f"path={str(path)!r} is a folder: give the file in it.")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}: check the name and the folder.")
+
+
+def our_file(path: Any, fine: bool) -> None:
+    """Check that a file is one that pmpnet wrote."""
+    if not fine:
+        raise ValueError(
+            f"{str(path)!r} is not a whole file of pmpnet: it is another kind of file, or was cut off. "
+            "Give one that solution.save(path) wrote."
+        )
+
+
+def damaged(path: Any, error: Exception) -> ValueError:
+    """Say that a file cannot be read, and why."""
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ValueError(
+        f"{str(path)!r} cannot be read as a solution, it is damaged or not of pmpnet ({why}): "
+        "save the solution again, or fetch the file anew."
+    )
+
+
+def format_known(path: Any, given: int, known: int, version: str) -> None:
+    """Check that a file is not of a newer format than is known here."""
+    if given > known:
+        raise ValueError(
+            f"{str(path)!r} was written by pmpnet {version} in format {given}, and this pmpnet reads "
+            f"formats up to {known}: update pmpnet."
+        )
+
+
+def text_key(place: str, key: Any) -> None:
+    """Check a key of a dict that is to be saved."""
+    if not isinstance(key, str) or key.startswith("$"):
+        raise TypeError(
+            f"{place} has the key {_of(key)}: to be saved, keys must be text that does not begin with $."
+        )
+
+
+def storable(place: str, value: Any, fine: bool) -> None:
+    """Check that something can be saved."""
+    if not fine:
+        raise TypeError(
+            f"{place} is {_of(value)}, which cannot be saved: only pmpnet's own ingredients, numbers, "
+            "text, lists, dicts and arrays of numbers or text can. To keep the controls alone, use "
+            "numpy.save(path, solution.controls)."
+        )

@@ -300,9 +300,9 @@ class Sweeper:
     def _compiled(self):
         from .kernels import sweep as kernel
 
-        A, b, c = (np.asarray(a, self.dtype) for a in (self.scheme.A, self.scheme.b, self.scheme.c))
+        A, b, c = (np.array(a, self.dtype) for a in (self.scheme.A, self.scheme.b, self.scheme.c))
         family, record = _family(*self.dynamics.kernels()), self.dynamics.record(self.dtype)
-        return kernel, family, record, kernel.Tableau(*map(_frozen, (A, b, c)))
+        return kernel, family, record, kernel.Tableau(A, b, c)
 
     def _plan(self, count: int) -> Plan:
         dim, stages = even(self.dynamics.dim), self.scheme.stages
@@ -371,8 +371,7 @@ class Sweeper:
                 c[:q] = trained.c
         weight = np.full(1, 1.0 if loss is None else loss.weight, self.dtype)
         code = 0 if loss is None else loss.code
-        arrays = map(_frozen, (P, np.ascontiguousarray(P.T), c))
-        record = losses.Loss(code, q, weight, kind, *arrays)
+        record = losses.Loss(code, q, weight, kind, P, np.ascontiguousarray(P.T), c)
         if kind < 2:
             self._fixed_records[i] = record
         return record

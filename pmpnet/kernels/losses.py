@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from .blocks import add_affine, add_outer, add_row_sums, copy, fill, multiply
-from .jit import CALL_OPTIONS
+from .jit import BLOCK_OPTIONS
 from .memory import zeros
 from .vector_math import exp, sigmoid, softplus
 
@@ -58,7 +58,7 @@ def scratch(d: int, q: int, block: int, dtype) -> Scratch:
     return Scratch(*(zeros(shape, dtype) for shape in shapes))
 
 
-@njit(**CALL_OPTIONS)
+@njit(**BLOCK_OPTIONS)
 def value_and_gradient(loss, X, Y, w, backward, s):
     """Return sum w phi(X, Y); fill s.DX (and add to s.dP, s.dc) when ``backward``."""
     real = X.dtype.type
@@ -76,7 +76,7 @@ def value_and_gradient(loss, X, Y, w, backward, s):
     return total
 
 
-@njit(**CALL_OPTIONS)
+@njit(**BLOCK_OPTIONS)
 def _on_outputs(loss, Z, Y, w, DZ, rows):
     """Return sum w phi(Z, Y) and write w dphi/dZ into DZ."""
     real = Z.dtype.type

@@ -141,7 +141,7 @@ def build(name, field, pullback, terminal_loss, running_loss):
     and the sum of (df/du)' P to g. Activation, loss and tableau are run-time values.
     """
 
-    @njit(**BLOCK_OPTIONS)
+    @njit(**BLOCK_OPTIONS, inline="always")
     def forward(system, t, u, tableau, running, alpha, k, backward, work):
         """Take step k: X becomes Psi_k(X, u_k). Return the running cost's increment."""
         real = work.X.dtype.type
@@ -176,7 +176,7 @@ def build(name, field, pullback, terminal_loss, running_loss):
                 add_scaled(h * tableau.b[i], work.K[i], work.X)
         return cost
 
-    @njit(**BLOCK_OPTIONS)
+    @njit(**BLOCK_OPTIONS, inline="always")
     def transpose(system, t, u, tableau, running, k, g, work):
         """Take step k back: P becomes (dPsi_k/dx)' P - dL_k/dx, and g_k gains its share."""
         real = work.P.dtype.type

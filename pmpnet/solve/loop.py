@@ -228,7 +228,7 @@ def _iterate(
                 record.add(step, max_iter)
                 if step.point is not None:
                     bar.advance(record)
-                    if record.status is None and callback is not None and callback(record.rows[-1]):
+                    if callback is not None and callback(record.rows[-1]):
                         record.stop(
                             STOPPED, f"stopped by the callback after {record.nit} iterations."
                         )
