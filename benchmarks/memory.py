@@ -1,6 +1,6 @@
 """Peak memory of a solve with M = 2,000,000 samples, above that of the imported package.
 
-    python -m benchmarks.memory [--samples 2000000]
+python -m benchmarks.memory [--samples 2000000]
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def soft(z: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     return z - np.clip(z, -threshold, threshold)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """Which entries of a control row form a group, and what a group's norm costs."""
 
@@ -47,7 +47,7 @@ class Groups:
         return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Penalty:
     """A control cost: l1, l2, box, group and ball terms whose maximiser is in closed form.
 

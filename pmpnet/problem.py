@@ -150,7 +150,7 @@ class Problem:
             y, found = loss.encode(targets, count, q, self.dtype)
             outputs.append(q)
             encoded.append(np.ascontiguousarray(y))
-            classes = found if classes is None else classes
+            classes = classes if read else found  # predictions are the first loss's
             read = True
         checks.targets_used(read, targets)
         return tuple(outputs), encoded, classes

@@ -161,14 +161,13 @@ class Samples:
         return tuple(map(_frozen, data))
 
     def take(self, index: np.ndarray) -> Samples:
-        """Return some of the samples, their weights scaled to sum 1."""
+        """Return some of the samples, with weights that stand for all of them."""
         parts = [a[index] if len(a) else a for a in (self.x, self.y_terminal, self.y_running)]
         theta = self.theta[index] if len(self.theta) else self.theta
-        weights = self.weights
-        if len(weights):
-            weights = weights[index]
-            total = weights.sum()
-            weights = weights / total if total > 0 else weights  # none of them may count
+        # an average over a batch stands for the whole: unbiased also for unequal weights
+        weights = (
+            self.weights[index] * (len(self.x) / len(index)) if len(self.weights) else self.weights
+        )
         return Samples(*(np.ascontiguousarray(a) for a in (*parts, theta, weights)))
 
 

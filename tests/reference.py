@@ -24,7 +24,7 @@ from scipy.special import expit, logsumexp, ndtr, softmax
 # s and s'
 ACTIVATIONS = {
     "identity": (lambda x: x, np.ones_like),
-    "tanh": (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "tanh": (np.tanh, lambda x: 4 * expit(2 * x) * expit(-2 * x)),
     "relu": (lambda x: np.where(x > 0, x, 0.0), lambda x: np.where(x > 0, 1.0, 0.0)),
     "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1.0, 0.01)),
     "sigmoid": (expit, lambda x: expit(x) * expit(-x)),
@@ -140,7 +140,9 @@ class Reference:
         self.x = np.asarray(problem.initial_states, float)
         self.w = np.asarray(problem.weights, float)
         self.costs = [
-            None if loss is None else Cost(loss, problem.targets, len(self.x), problem.outputs[role])
+            None
+            if loss is None
+            else Cost(loss, problem.targets, len(self.x), problem.outputs[role])
             for role, loss in enumerate((problem.terminal_cost, problem.running_cost))
         ]
 

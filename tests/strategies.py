@@ -13,6 +13,7 @@ from pmpnet.losses import CrossEntropy, Logistic, Squared
 from pmpnet.penalties import L2
 from pmpnet.reduced import Reduced
 from pmpnet.schemes import NAMED
+
 from .reference import KINKS, Reference
 
 LINEAR = {

@@ -103,3 +103,21 @@ def test_the_cache_folder_is_where_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert tmp_path in jit.cache_folder().parents
     assert "pmpnet" in jit.cache_folder().parts
+
+
+def test_a_cache_that_cannot_be_written_warns_and_goes_on(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    code = (
+        "import numpy as np\n"
+        "from pmpnet.kernels.jit import compiled\n"
+        "twice = compiled('twice')(lambda x: 2 * x)\n"
+        "print(twice(21))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PMPNET_CACHE_DIR": str(tmp_path / "file" / "below")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "42", done.stderr
+    assert "every process will compile anew" in done.stderr

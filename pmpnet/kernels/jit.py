@@ -9,6 +9,7 @@ built by a closure, which numba would never find again, is found by the next pro
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -85,6 +86,23 @@ class _Impl(CompileResultCacheImpl):
 
 class _Cache(FunctionCache):
     _impl_class = _Impl
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except OSError:
+            return None  # nothing there to read; saving will say so
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            warnings.warn(
+                f"compiled kernels cannot be kept in {str(cache_folder())!r} ({error}): every "
+                "process will compile anew; set PMPNET_CACHE_DIR to a folder that can be written.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _index_key(self, sig, codegen):
         # the folder's name already stands for the sources; a closure's cells hold other

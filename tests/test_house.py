@@ -1,0 +1,46 @@
+"""The house keeps its own rules: layers, style, a light import, a stand-alone README."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command):
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_imports_run_downward_only():
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = run("-c", code)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
+def test_style(command):
+    done = run("-m", "ruff", *command, ".")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_is_light():
+    code = (
+        "import sys, pmpnet, pmpnet.solve; "
+        "print([m for m in ('numba', 'scipy', 'casadi', 'matplotlib', 'tqdm') if m in sys.modules])"
+    )
+    done = run("-W", "error", "-c", code)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_public_names_exist():
+    import pmpnet
+
+    for name in pmpnet.__all__:
+        assert getattr(pmpnet, name) is not None
+    assert set(pmpnet.__all__) <= set(dir(pmpnet))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = pmpnet.nonsense

@@ -1,0 +1,245 @@
+"""Losses: values and gradients by definition, how targets are read, what is predicted."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmpnet import Problem, penalties
+from pmpnet.dynamics import LinearControl
+from pmpnet.losses import CrossEntropy, Logistic, Squared
+from pmpnet.penalties import L2
+
+from .reference import Cost
+from .strategies import SEEDS
+
+AT_REST = np.zeros((1, 1))
+
+
+def rest(x, y, loss, **more):
+    """A problem whose states do not move: its cost is the loss at x."""
+    p = Problem(LinearControl(x.shape[1]), x, y, terminal_cost=loss, steps=1, **more)
+    return p, np.zeros(p.control_shape)
+
+
+LOSSES = {
+    "squared": (Squared(0.7), 3, lambda rng: rng.standard_normal((5, 3))),
+    "logistic": (Logistic(), 1, lambda rng: np.array([0, 1, 1, 0, 1])),
+    "cross entropy": (CrossEntropy(4), 4, lambda rng: np.array([3, 0, 1, 1, 2])),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(seed=SEEDS, size=st.sampled_from([1e-3, 1.0, 30.0]))
+def test_value_and_gradient_are_the_formula_s(name, seed, size):
+    loss, q, draw = LOSSES[name]
+    rng = np.random.default_rng(seed)
+    z, y = size * rng.standard_normal((5, q)), draw(rng)
+    exact = Cost(loss, y, 5, q)
+    p, u = rest(z, y, loss)
+    np.testing.assert_allclose(loss.value(z, p.samples.y_terminal), exact.value(z), rtol=1e-13)
+    assert p.cost(u) == pytest.approx(exact.value(z).mean(), rel=1e-12)
+    gradient = -5 * p.costates(u)[-1]
+    np.testing.assert_allclose(gradient, exact.gradient(z), rtol=0, atol=1e-12 * (1 + size))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_logistic_far_out(dtype):
+    z = np.array([-1e4, -800.0, -90.0, 0.0, 90.0, 800.0, 1e4])[:, None]
+    for y in (np.arange(7) % 2, (np.arange(7) + 1) % 2):
+        p, u = rest(z, y, Logistic(), dtype=dtype)
+        exact = Cost(Logistic(), y, 7, 1)
+        assert p.cost(u) == pytest.approx(exact.value(z).mean(), rel=1e-6)
+        np.testing.assert_allclose(-7 * p.costates(u)[-1], exact.gradient(z), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cross_entropy_far_out(dtype):
+    z = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [900, 901, 899], [-5e3, 5e3, 5e3]], float)
+    y = np.array([1, 0, 2, 0])
+    p, u = rest(z, y, CrossEntropy(3), dtype=dtype)
+    exact = Cost(CrossEntropy(3), y, 4, 3)
+    assert p.cost(u) == pytest.approx(exact.value(z).mean(), rel=1e-5)
+    np.testing.assert_allclose(-4 * p.costates(u)[-1], exact.gradient(z), atol=1e-5)
+
+
+def test_cross_entropy_of_two_is_logistic_in_the_difference():
+    rng = np.random.default_rng(0)
+    z, y = rng.standard_normal((20, 2)), np.arange(20) % 2
+    two, u = rest(z, y, CrossEntropy(2))
+    one, v = rest(z[:, 1:] - z[:, :1], y, Logistic())
+    assert two.cost(u) == pytest.approx(one.cost(v), rel=1e-14)
+
+
+def test_a_readout_stands_between_state_and_loss():
+    rng = np.random.default_rng(0)
+    x, y, P, c = (rng.standard_normal(s) for s in [(6, 3), (6, 2), (2, 3), (2,)])
+    p, u = rest(x, y, Squared(0.5, readout=P))
+    assert p.cost(u) == pytest.approx(0.5 * ((x @ P.T - y) ** 2).sum(axis=1).mean(), rel=1e-14)
+    p, u = rest(x, y, Squared(0.5, readout="train", readout_cost=L2(0.2)))
+    terms = p.terms(u, readout=(P, c))
+    z = x @ P.T + c
+    assert terms["terminal"] == pytest.approx(0.5 * ((z - y) ** 2).sum(axis=1).mean(), rel=1e-14)
+    assert terms["readout"] == pytest.approx(0.1 * ((P**2).sum() + (c**2).sum()), rel=1e-14)
+
+
+# ---------------------------------------------------------------------------- targets
+
+
+def test_squared_targets():
+    x = np.arange(6.0).reshape(3, 2)
+    assert rest(x, None, Squared())[0].cost(np.zeros((1, 2))) == pytest.approx(55 / 3)
+    P = np.array([[1.0, 1.0]])
+    flat, u = rest(x, [1.0, 2.0, 3.0], Squared(readout=P))
+    column, _ = rest(x, [[1.0], [2.0], [3.0]], Squared(readout=P))
+    booleans, _ = rest(x, [True, False, True], Squared(readout=P))
+    assert flat.cost(u) == column.cost(u) == pytest.approx((0 + 9 + 36) / 3)
+    assert booleans.cost(u) == pytest.approx((0 + 25 + 64) / 3)
+    assert [rest(x, y, Squared(readout="train"))[0].outputs[0] for y in (
+        None, [1, 2, 3], np.zeros((3, 1)), np.zeros((3, 4)),
+    )] == [1, 1, 1, 4]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[-1, 1, 1, -1], [0, 1, 1, 0], [3.5, 7.0, 7.0, 3.5], [False, True, True, False],
+     ["cat", "dog", "dog", "cat"], np.array([[0], [1], [1], [0]]), np.array(["a", "b", "b", "a"]),
+     np.array([0, 1, 1, 0], np.uint8), np.array([-1, 1, 1, -1], np.float32)],
+    ids=repr,
+)  # fmt: skip
+def test_any_two_labels_are_minus_one_and_one(labels):
+    z = np.array([[0.5], [-0.3], [2.0], [1.0]])
+    p, u = rest(z, labels, Logistic())
+    np.testing.assert_array_equal(p.samples.y_terminal[:, 0], [-1, 1, 1, -1])
+    assert p.classes.tolist() == sorted({np.ravel(labels)[0].item(), np.ravel(labels)[1].item()})
+    assert p.cost(u) == pytest.approx(np.log1p(np.exp([0.5, 0.3, -2.0, 1.0])).mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "classes"),
+    [
+        (
+            [0, 2, 2, 3],
+            [0, 2, 2, 3],
+            [0, 1, 2, 3],
+        ),  # they number the classes; class 1 has no sample
+        (np.array([0, 2, 2, 3], np.uint8), [0, 2, 2, 3], [0, 1, 2, 3]),
+        ([[0], [2], [2], [3]], [0, 2, 2, 3], [0, 1, 2, 3]),
+        ([3, 3, 3, 3], [3, 3, 3, 3], [0, 1, 2, 3]),
+        ([1, 2, 3, 4], [0, 1, 2, 3], [1, 2, 3, 4]),  # they do not: 4 is too large
+        ([-1, 5, 5, 0], [0, 2, 2, 1], [-1, 0, 5]),
+        ([0.0, 2.0, 2.0, 3.0], [0, 1, 1, 2], [0.0, 2.0, 3.0]),
+        (["b", "a", "c", "a"], [1, 0, 2, 0], ["a", "b", "c"]),
+        ([True, False, True, True], [1, 0, 1, 1], [False, True]),
+    ],
+)
+def test_labels_of_cross_entropy(labels, numbers, classes):
+    p, _ = rest(np.zeros((4, 4)), labels, CrossEntropy(4))
+    assert p.samples.y_terminal[:, 0].tolist() == numbers
+    assert p.classes.tolist() == classes
+
+
+# -------------------------------------------------------------------------- predicting
+
+
+def test_predictions():
+    z = np.array([[0.3, -0.2, 0.1], [-1.0, 2.0, 0.0]])
+    assert Squared().predict(z, None) is z
+    two = np.array(["no", "yes"])
+    assert Logistic().predict(z[:, :1], two).tolist() == ["yes", "no"]
+    three = np.array(["a", "b", "c"])
+    assert CrossEntropy(3).predict(z, three).tolist() == ["a", "b"]
+    # a class that no sample had cannot be named, hence is not predicted
+    assert CrossEntropy(3).predict(np.array([[0.0, 1.0, 9.0]]), three[:2]).tolist() == ["b"]
+
+
+def test_probabilities():
+    z = np.array([[0.3, -0.2, 0.1], [-1.0, 900.0, 0.0]])
+    for loss, q in ((Logistic(), 1), (CrossEntropy(3), 3)):
+        probabilities = loss.probabilities(z[:, :q])
+        assert probabilities.shape == (2, max(q, 2))
+        assert (probabilities >= 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-15)
+    # the loss is minus the logarithm of the probability of what was observed
+    y = np.array([[2], [1]])
+    observed = np.take_along_axis(CrossEntropy(3).probabilities(z), y, axis=1)[:, 0]
+    np.testing.assert_allclose(CrossEntropy(3).value(z, y), -np.log(observed), atol=1e-15)
+    p = Logistic().probabilities(z[:, :1])
+    np.testing.assert_allclose(
+        Logistic().value(z[:, :1], np.array([[1.0], [-1.0]])), -np.log([p[0, 1], p[1, 0]])
+    )
+    with pytest.raises(TypeError, match="Squared predicts numbers, not classes"):
+        Squared().probabilities(z)
+
+
+# --------------------------------------------------------------------------- described
+
+
+def test_descriptions_make_the_same_loss_again():
+    P, cost = np.ones((1, 2)), L2(0.1)
+    for loss in (
+        Squared(), Squared(0.3, readout=P), Squared(readout="train", readout_cost=cost),
+        Logistic(), Logistic(readout=P), Logistic(readout="train", readout_cost=cost),
+        CrossEntropy(3), CrossEntropy(2, readout=np.ones((2, 5))),
+        CrossEntropy(4, readout="train", readout_cost=cost),
+    ):  # fmt: skip
+        told = loss.describe()
+        if not loss.trained:
+            told.pop("readout_cost")
+        again = type(loss)(**told)
+        assert repr(again) == repr(loss)
+        assert again.trained == loss.trained
+        assert again.readout_cost == loss.readout_cost
+        assert repr(again.describe()) == repr(loss.describe())
+
+
+def test_how_losses_are_shown():
+    assert repr(Squared()) == "Squared()"
+    assert repr(Squared(0.5, readout=np.ones((1, 2)))) == "Squared(0.5, readout=<1x2>)"
+    assert repr(Logistic(readout="train")) == "Logistic(readout='train')"
+    assert repr(CrossEntropy(3)) == "CrossEntropy(3)"
+    assert repr(CrossEntropy(3, readout="train")) == "CrossEntropy(3, readout='train')"
+
+
+# ---------------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Squared(-1), ValueError, "weight=-1.0 is too small"),
+        (lambda: Squared(np.nan), ValueError, "weight=nan is not finite"),
+        (lambda: Squared(np.inf), ValueError, "weight=inf is not finite"),
+        (lambda: Squared("a"), TypeError, "weight='a' is not a real number"),
+        (lambda: Squared(readout="fit"), ValueError, "readout='fit' is not known.*'train'"),
+        (lambda: Squared(readout=[1, 2]), ValueError, r"readout has shape \(2,\).*table"),
+        (lambda: Squared(readout=[[1, 2], [3]]), ValueError, "readout has rows of different"),
+        (lambda: Squared(readout=[[1j]]), TypeError, "readout is complex"),
+        (lambda: Squared(readout=[[np.nan]]), ValueError, "readout has a value that is not finite"),
+        (lambda: Squared(readout=np.ones((0, 2))), ValueError, r"readout has shape \(0, 2\)"),
+        (lambda: Squared(readout_cost=L2(1)), ValueError, "readout_cost= acts on a trained"),
+        (
+            lambda: Squared(readout=np.eye(2), readout_cost=L2(1)),
+            ValueError,
+            "readout_cost= acts on a trained",
+        ),
+        (lambda: Squared(readout="train", readout_cost=0.1), TypeError, "readout_cost is 0.1"),
+        (
+            lambda: Squared(readout="train", readout_cost=penalties.L2),
+            TypeError,
+            "readout_cost is",
+        ),
+        (
+            lambda: Logistic(readout=np.eye(2)),
+            ValueError,
+            "readout has 2 rows but Logistic reads 1",
+        ),
+        (lambda: CrossEntropy(1), ValueError, "classes=1 is too small"),
+        (lambda: CrossEntropy(2.0), TypeError, "classes=2.0 is not a whole number"),
+        (lambda: CrossEntropy(True), TypeError, "classes=True is not a whole number"),
+        (lambda: CrossEntropy(3, readout=np.eye(2)), ValueError, "readout has 2 rows.*reads 3"),
+    ],
+)
+def test_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

@@ -1,0 +1,256 @@
+"""Successive approximations: known answers, monotone costs, honest failure."""
+
+import numpy as np
+import pytest
+
+import pmpnet
+import pmpnet.solve
+from pmpnet import Problem, dynamics, losses, penalties
+
+from .problems import (
+    DIFFEOMORPHISM,
+    VARIANTS,
+    diffeomorphism,
+    moons,
+    random_start,
+    sweeps_to,
+    translation,
+    translation_cost,
+)
+
+
+@pytest.mark.parametrize(
+    ("variant", "beta"),
+    [("accelerated", 1.0), ("accelerated", 0.01), ("proximal", 1.0), ("proximal", 0.01),
+     ("synchronous", 1.0)],
+)  # fmt: skip
+def test_translation_has_its_exact_cost(variant, beta):
+    solution = pmpnet.solve.msa(translation(beta=beta), tol=1e-8, variant=variant)
+    assert solution.success
+    assert solution.cost == pytest.approx(translation_cost(beta=beta), abs=1e-10)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("fields", "beta"), DIFFEOMORPHISM)
+def test_diffeomorphism_has_its_known_cost(variant, fields, beta):
+    solution = pmpnet.solve.msa(diffeomorphism(fields, beta), variant=variant)
+    assert solution.success
+    assert solution.cost == pytest.approx(DIFFEOMORPHISM[fields, beta], abs=5e-7)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.1])
+def test_basic_successive_approximations_diverge_and_say_so(beta):
+    problem = diffeomorphism(8, beta)
+    solution = pmpnet.solve.msa(problem, variant="basic")
+    assert not solution.success
+    assert "diverged" in solution.message
+    # nothing is lost: the best control seen comes back
+    assert solution.cost <= problem.cost(np.zeros(problem.control_shape))
+    assert np.isfinite(solution.controls).all()
+
+
+def test_basic_successive_approximations_converge_when_the_penalty_is_strong():
+    problem = diffeomorphism(8, 10.0)
+    basic = pmpnet.solve.msa(problem, variant="basic")
+    damped = pmpnet.solve.msa(problem, variant="damped", damping=0.5)
+    assert basic.success and damped.success
+    assert basic.cost == pytest.approx(0.5663, abs=5e-5)
+    assert damped.cost == pytest.approx(basic.cost, rel=1e-9)
+
+
+def test_basic_needs_a_hamiltonian_with_a_maximum():
+    for variant in ("basic", "damped"):
+        with pytest.raises(ValueError, match="has no maximum"):
+            pmpnet.solve.msa(translation(control_cost=penalties.L1(0.1)), variant=variant)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moons_need_few_sweeps_and_no_tuning(seed):
+    problem = moons(seed)
+    solution = pmpnet.solve.msa(problem, random_start(problem, seed), tol=1e-9)
+    assert solution.success
+    assert sweeps_to(solution, solution.cost, 1e-3) <= 100
+    assert sweeps_to(solution, solution.cost, 1e-6) <= 160
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_elastic_net_gives_exact_zeros_in_few_sweeps(seed):
+    problem = moons(seed, dim=4, steps=40, control_cost=penalties.ElasticNet(1e-2, 1e-3))
+    solution = pmpnet.solve.msa(problem, random_start(problem, seed), tol=1e-7)
+    assert (solution.controls == 0.0).mean() >= 0.8
+    assert sweeps_to(solution, solution.cost, 1e-3) <= 200
+
+
+PENALTIES = [
+    penalties.L2(1e-2),
+    penalties.ElasticNet(1e-2, 1e-3),
+    penalties.L1(1e-2) + penalties.Box(-2, 2),
+    penalties.Group(2e-2) + penalties.L2(1e-3),
+    penalties.Group(1e-2, by="row") + penalties.L2(1e-3),
+    penalties.L2(1e-3) + penalties.Ball(3.0),
+    penalties.L1(1e-3) + penalties.L1Ball(4.0),
+]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("variant", ["accelerated", "proximal"])
+def test_every_penalty_is_solved_to_the_principle(penalty, variant):
+    problem = moons(control_cost=penalty)
+    solution = pmpnet.solve.msa(
+        problem, random_start(problem), variant=variant, max_iter=2000, tol=1e-4
+    )
+    assert solution.success, solution.message
+    certificate = pmpnet.verify(problem, solution)
+    assert certificate.residual <= 1e-4 * max(1, solution.history["residual"][0])
+    assert certificate.violation <= 1e-12
+    if problem.penalty.coercive:
+        assert certificate.gap <= 1e-3
+
+
+def test_accepted_steps_keep_their_safeguard():
+    # Zhang and Hager's reference never lets the cost rise above the start
+    problem = moons(control_cost=penalties.ElasticNet(1e-2, 1e-3))
+    history = pmpnet.solve.msa(problem, random_start(problem), max_iter=100, tol=0.0).history
+    assert (history["cost"] <= history["cost"][0]).all()
+    # synchronous and gradient flow are monotone
+    for solution in (
+        pmpnet.solve.msa(problem, random_start(problem), variant="synchronous", max_iter=20),
+        pmpnet.solve.gradient_flow(problem, random_start(problem), max_iter=50),
+    ):
+        assert (np.diff(solution.history["cost"]) <= 1e-14).all()
+
+
+def test_synchronous_counts_what_it_runs():
+    problem = translation()
+    solution = pmpnet.solve.msa(problem, variant="synchronous", max_iter=3, tol=0.0)
+    history = solution.history
+    assert solution.nfev + solution.njev == history["sweeps"][-1]
+    assert (np.diff(history["sweeps"]) >= 7).all()
+
+
+def test_trained_readouts_are_decided_with_the_control():
+    x, y = pmpnet.datasets.circles(300, seed=1)
+    problem = Problem(
+        dynamics.Layer(3),
+        pmpnet.datasets.lift(x, 3),
+        y,
+        terminal_cost=losses.Logistic(readout="train", readout_cost=penalties.L2(1e-2)),
+        control_cost=penalties.L2(1e-3),
+    )
+    solutions = [
+        pmpnet.solve.msa(problem, variant=variant, max_iter=3000, tol=1e-5)
+        for variant in ("accelerated", "proximal")
+    ]
+    assert all(s.success for s in solutions)
+    assert solutions[0].score(pmpnet.datasets.lift(x, 3), y) >= 0.98
+    assert solutions[0].readout.P.shape == (1, 3)
+    assert solutions[0].terms["readout"] > 0
+    assert sum(solutions[0].terms.values()) == pytest.approx(
+        problem.cost(solutions[0].controls, solutions[0].readout), rel=1e-14
+    )
+
+
+def test_heun_and_running_cost_reach_the_same_point_by_every_method():
+    x, y = pmpnet.datasets.two_moons(200, seed=2)
+    problem = Problem(
+        dynamics.Layer(2, "softplus"),
+        x,
+        y,
+        running_cost=losses.Logistic(readout=[[1.0, 0.0]]),
+        control_cost=penalties.L2(0.1),
+        scheme="heun",
+        steps=8,
+        horizon=2.0,
+    )
+    costs = [pmpnet.solve.msa(problem, variant=v, tol=1e-6).cost for v in VARIANTS]
+    costs.append(pmpnet.solve.gradient_flow(problem, tol=1e-6, max_iter=2000).cost)
+    np.testing.assert_allclose(costs, costs[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_solve_is_bitwise_the_same_for_any_number_of_threads(threads, monkeypatch):
+    monkeypatch.setattr(pmpnet.sweeps, "PARALLEL_FLOPS", 0.0)
+    x, y = pmpnet.datasets.two_moons(5000, seed=0)
+    problem = Problem(
+        dynamics.Layer(2),
+        x,
+        y,
+        terminal_cost=losses.Logistic(readout=[[1.0, 0.0]]),
+        control_cost=penalties.L2(1e-2),
+    )
+    found = []
+    for count in (1, threads):
+        pmpnet.set_num_threads(count)
+        try:
+            found.append(pmpnet.solve.msa(problem, max_iter=30))
+        finally:
+            pmpnet.set_num_threads(None)
+    assert found[0].cost == found[1].cost
+    assert np.array_equal(found[0].controls, found[1].controls)
+    for name in ("cost", "gap", "residual", "rho"):
+        assert np.array_equal(found[0].history[name], found[1].history[name], equal_nan=True)
+
+
+def test_single_precision_solves_too():
+    x, y = pmpnet.datasets.two_moons(500, seed=0)
+    problem = Problem(
+        dynamics.Layer(2),
+        x.astype(np.float32),
+        y,
+        terminal_cost=losses.Logistic(readout=[[1.0, 0.0]]),
+        control_cost=penalties.L2(1e-2),
+    )
+    assert problem.dtype == np.float32
+    single = pmpnet.solve.msa(problem, tol=1e-4)
+    assert single.success
+    double = pmpnet.solve.msa(
+        Problem(
+            dynamics.Layer(2),
+            x,
+            y,
+            terminal_cost=losses.Logistic(readout=[[1.0, 0.0]]),
+            control_cost=penalties.L2(1e-2),
+        )
+    )
+    assert single.cost == pytest.approx(double.cost, rel=1e-4)
+
+
+def test_a_stationary_start_is_noticed_and_left():
+    # u = 0 on x' = u_1 x: the gradient of (x(T)^2 - 1)^2-like costs vanishes at x = 0 only;
+    # with L1 the zero control is a point of the principle although a large control is cheaper
+    x = np.array([[-1.0], [1.0]])
+    readout = [[1.0]]
+    system = dynamics.Layer(1, "tanh")
+    problem = Problem(
+        system, x, [0, 1], terminal_cost=losses.Logistic(readout=readout), horizon=1.0,
+        control_cost=penalties.L1(10.0),
+    )  # fmt: skip
+    solution = pmpnet.solve.msa(problem)
+    assert solution.success
+    assert "stationary" in solution.message
+    assert not solution.controls.any()
+
+
+def test_a_cost_that_explodes_ends_with_the_last_good_control():
+    x = np.full((4, 1), 1e3)
+    problem = Problem(
+        dynamics.LinearControl(1, "polynomial", degree=3),
+        x,
+        np.zeros((4, 1)),
+        terminal_cost=losses.Squared(),
+        control_cost=penalties.L2(1e-3),
+    )
+    solution = pmpnet.solve.sgd(problem, learning_rate=10.0, max_iter=50)
+    assert not solution.success
+    assert "non-finite" in solution.message
+    assert np.isfinite(solution.controls).all() and np.isfinite(solution.cost)
+
+
+def test_unknown_options_and_variants_are_named():
+    problem = translation()
+    with pytest.raises(ValueError, match="variant='fast' is not known"):
+        pmpnet.solve.msa(problem, variant="fast")
+    with pytest.raises(TypeError, match="no option 'momentum'"):
+        pmpnet.solve.msa(problem, momentum=0.9)
+    with pytest.raises(TypeError, match="problem is .*write a pmpnet.Problem"):
+        pmpnet.solve.msa(np.zeros(3))
