@@ -33,7 +33,7 @@ plot.convergence({"pmpnet": solution, "Adam, rate 0.1": adam}, ax=axes[1, 1])
 axes[1, 1].set(xlim=(0, 500), ylim=(1e-6, 2))
 for ax, title in zip(
     axes.flat,
-    ("two moons", "the flow", "the control", "how fast"),
+    ("two moons", "", "the control", "how fast"),
     strict=True,
 ):
     ax.set_title(title, loc="left", fontsize=11, pad=10)

@@ -67,8 +67,10 @@ def test_first_step_of_adam_moves_every_entry_by_the_rate():
     problem = moons()
     u = random_start(problem)
     moved = pmpnet.solve.adam(problem, u, learning_rate=1e-3, max_iter=1).controls - u
-    assert np.allclose(np.abs(moved), 1e-3, rtol=2e-3)  # Adam's epsilon
-    assert (np.sign(moved) == -np.sign(problem.gradient(u))).all()
+    gradient = problem.gradient(u)
+    felt = np.abs(gradient) > 1e-5  # far above Adam's epsilon of 1e-8
+    assert felt.mean() > 0.9
+    assert np.allclose(moved[felt], -1e-3 * np.sign(gradient[felt]), rtol=2e-3)
 
 
 def test_minibatches_cost_what_they_sweep_and_learn():

@@ -53,7 +53,8 @@ def test_basic_successive_approximations_converge_when_the_penalty_is_strong():
     problem = diffeomorphism(8, 10.0)
     basic = pmpnet.solve.msa(problem, variant="basic")
     damped = pmpnet.solve.msa(problem, variant="damped", damping=0.5)
-    assert basic.success and damped.success
+    assert basic.success
+    assert damped.success
     assert basic.cost == pytest.approx(0.5663, abs=5e-5)
     assert damped.cost == pytest.approx(basic.cost, rel=1e-9)
 
@@ -129,24 +130,25 @@ def test_synchronous_counts_what_it_runs():
 
 
 def test_trained_readouts_are_decided_with_the_control():
-    x, y = pmpnet.datasets.circles(300, seed=1)
+    x, y = pmpnet.datasets.two_moons(300, seed=1)
     problem = Problem(
-        dynamics.Layer(3),
-        pmpnet.datasets.lift(x, 3),
+        dynamics.Layer(2),
+        x,
         y,
         terminal_cost=losses.Logistic(readout="train", readout_cost=penalties.L2(1e-2)),
-        control_cost=penalties.L2(1e-3),
+        control_cost=penalties.L2(1e-2),
     )
-    solutions = [
+    found = [
         pmpnet.solve.msa(problem, variant=variant, max_iter=3000, tol=1e-5)
         for variant in ("accelerated", "proximal")
     ]
-    assert all(s.success for s in solutions)
-    assert solutions[0].score(pmpnet.datasets.lift(x, 3), y) >= 0.98
-    assert solutions[0].readout.P.shape == (1, 3)
-    assert solutions[0].terms["readout"] > 0
-    assert sum(solutions[0].terms.values()) == pytest.approx(
-        problem.cost(solutions[0].controls, solutions[0].readout), rel=1e-14
+    assert [s.success for s in found] == [True, True]
+    assert found[0].cost == pytest.approx(found[1].cost, rel=1e-6)
+    assert found[0].score(x, y) >= 0.99
+    assert found[0].readout.P.shape == (1, 2)
+    assert found[0].terms["readout"] > 0
+    assert sum(found[0].terms.values()) == pytest.approx(
+        problem.cost(found[0].controls, found[0].readout), rel=1e-14
     )
 
 
@@ -243,7 +245,8 @@ def test_a_cost_that_explodes_ends_with_the_last_good_control():
     solution = pmpnet.solve.sgd(problem, learning_rate=10.0, max_iter=50)
     assert not solution.success
     assert "non-finite" in solution.message
-    assert np.isfinite(solution.controls).all() and np.isfinite(solution.cost)
+    assert np.isfinite(solution.controls).all()
+    assert np.isfinite(solution.cost)
 
 
 def test_unknown_options_and_variants_are_named():
@@ -252,5 +255,5 @@ def test_unknown_options_and_variants_are_named():
         pmpnet.solve.msa(problem, variant="fast")
     with pytest.raises(TypeError, match="no option 'momentum'"):
         pmpnet.solve.msa(problem, momentum=0.9)
-    with pytest.raises(TypeError, match="problem is .*write a pmpnet.Problem"):
+    with pytest.raises(TypeError, match=r"problem is .*write a pmpnet\.Problem"):
         pmpnet.solve.msa(np.zeros(3))
