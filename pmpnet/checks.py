@@ -125,7 +125,7 @@ def real_array(
         raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed.")
     given = array
     with np.errstate(over="ignore"):
-        array = np.asarray(array, dtype=dtype, order="C")
+        array = np.require(np.asarray(array, dtype=dtype, order="C"), requirements="A")
     if finite and not all_finite(array):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         if np.isfinite(given[where]):
@@ -919,3 +919,111 @@ def storable(place: str, value: Any, fine: bool) -> None:
             "text, lists, dicts and arrays of numbers or text can. To keep the controls alone, use "
             "numpy.save(path, solution.controls)."
         )
+
+
+# ----------------------------------------------------------------------------------- tables
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+
+
+def not_text(path: Any) -> ValueError:
+    """Say that a file is no table of text."""
+    return ValueError(
+        f"{str(path)!r} is not a CSV file in UTF-8: save the table as CSV (UTF-8) first."
+    )
+
+
+def table_not_empty(path: Any, rows: int) -> None:
+    """Check that a table has a first row."""
+    if rows == 0:
+        raise ValueError(f"{str(path)!r} is empty: write a header and one row per sample.")
+
+
+def table_header(path: Any, header: list[str], target: str) -> None:
+    """Check the names of the columns of a table."""
+    file = repr(str(path))
+    if "" in header:
+        raise ValueError(
+            f"column {header.index('') + 1} of {file} has no name: name it in the first line, or "
+            "leave it out (a column that only numbers the rows, say)."
+        )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"{file} has several columns named {', '.join(map(repr, twice))}: rename all but one."
+        )
+    if target not in header:
+        raise ValueError(f"{file} has no column {target!r}; it has {', '.join(map(repr, header))}.")
+    if len(header) == 1:
+        raise ValueError(f"{file} has the target {target!r} only: add columns to predict it from.")
+
+
+def table_rows(path: Any, rows: int, fewest: int) -> None:
+    """Check that a table has enough rows."""
+    if rows < fewest:
+        raise ValueError(
+            f"{str(path)!r} has {rows} row(s) below its header: at least {fewest} are needed."
+        )
+
+
+def table_row(path: Any, row: int, line: int, cells: int, columns: int) -> None:
+    """Check the length of a row."""
+    if cells != columns:
+        raise ValueError(
+            f"row {row + 1} (line {line}) of {str(path)!r} has {cells} cell(s) for {columns} columns: "
+            "give every row as many cells as the header."
+        )
+
+
+def bad_cell(path: Any, row: int, line: int, column: str, text: str) -> ValueError:
+    """Say that a cell does not hold what is needed."""
+    where = f"row {row + 1} (line {line}), column {column!r} of {str(path)!r}"
+    if text.strip().lower() in MISSING:
+        return ValueError(f"{where} has no value: fill it in, or leave out the row or the column.")
+    return ValueError(
+        f"{where} holds {text.strip()!r}, which is not a finite number: write numbers, or leave out "
+        "the column (text needs an encoding, such as a column of 0 and 1 per word)."
+    )
+
+
+def table_target(target: str, values: int, rows: int, classes: bool) -> None:
+    """Check that a target can be learnt."""
+    if values == 1:
+        raise ValueError(
+            f"column {target!r} has the same value in all {rows} rows: there is nothing to learn; "
+            "choose another target."
+        )
+    if classes and 2 * values > rows:
+        raise ValueError(
+            f"column {target!r} has {values} classes in {rows} rows, too many to learn: choose "
+            "another target, or write task='regression' if it holds numbers."
+        )
+
+
+def some_held_out(rows: int, fraction: float) -> None:
+    """Check that rows are held out."""
+    if rows == 0:
+        raise ValueError(
+            f"a test fraction of {fraction:g} holds out no row of this table: give a larger one."
+        )
+
+
+def flow_dimension(value: Any, columns: int, outputs: int) -> int:
+    """Return the dimension of a flow that carries columns and outputs."""
+    value = integer("dim", value, 1)
+    if value < columns + outputs:
+        raise ValueError(
+            f"dim={value} is too small for {columns} columns and {outputs} output(s): "
+            f"write at least {columns + outputs}, or leave it out."
+        )
+    return value
+
+
+def trained_table(solution: Any) -> dict[str, Any]:
+    """Return what a model keeps of its table."""
+    info = getattr(solution, "annotations", {}).get("table")
+    if info is None:
+        raise ValueError(
+            "this solution was not trained on a table: use solution.predict(x) on states instead."
+        )
+    return info

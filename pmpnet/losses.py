@@ -67,7 +67,8 @@ class Loss(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return dict(readout=self.readout, readout_cost=self.readout_cost)
+        cost = self.readout_cost if self.trained else None
+        return dict(readout=self.readout, readout_cost=cost)
 
     def __repr__(self) -> str:
         shown = ""

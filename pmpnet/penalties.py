@@ -10,7 +10,7 @@ with ``+`` are one `Penalty` as long as that maximiser stays in closed form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,6 +63,14 @@ class Penalty:
     l1_ball: np.ndarray | None = None
     groups: Groups | None = None
     name: str = "Zero()"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Penalty) and all(
+            _same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     # -------------------------------------------------------------------------- composing
 
@@ -230,6 +238,15 @@ class Penalty:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def _same(a: object, b: object) -> bool:
+    """Compare numbers, arrays, names and groups; None equals only None."""
+    if isinstance(a, Groups) and isinstance(b, Groups):
+        return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return type(a) is type(b) and a == b
 
 
 def _column(radius: np.ndarray) -> np.ndarray:

@@ -134,17 +134,23 @@ def test_a_batch_is_the_problem_of_its_samples():
     )  # fmt: skip
     batch = reduced.on(index)
     point, wanted = batch.evaluate(v), Reduced(alone).evaluate(v)
-    assert point.cost == batch.cost(v) == pytest.approx(wanted.cost, rel=1e-14)
-    np.testing.assert_allclose(point.g, wanted.g, rtol=1e-13, atol=1e-15)
+    # half of the weight in three samples of seven, which stand for all of them
+    scale = 0.5 * 7 / 3
+    assert point.cost == batch.cost(v)
+    for name in ("terminal", "running"):
+        assert point.terms[name] == pytest.approx(scale * wanted.terms[name], rel=1e-14)
+    u = slice(0, reduced.controls)
+    np.testing.assert_allclose(point.g[u], scale * wanted.g[u], rtol=1e-13, atol=1e-15)
 
 
-def test_batches_of_equal_samples_average_to_the_whole():
-    reduced, v, _ = reduced_problem()
+@pytest.mark.parametrize("weights", [None, [1, 2, 3, 4, 5, 6, 7]])
+def test_batches_average_to_the_whole(weights):
+    reduced, v, _ = reduced_problem(**({} if weights is None else {"weights": weights}))
     found = [reduced.on(np.array([m])).evaluate(v) for m in range(7)]
     whole = reduced.evaluate(v)
-    assert np.mean([point.cost for point in found]) == pytest.approx(whole.cost, rel=1e-14)
+    assert np.mean([point.cost for point in found]) == pytest.approx(whole.cost, rel=1e-13)
     g = np.mean([point.g for point in found], axis=0)
-    np.testing.assert_allclose(g, whole.g, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(g, whole.g, rtol=0, atol=1e-14)
 
 
 # ---------------------------------------------------------------- penalties and certificates

@@ -131,3 +131,16 @@ def compiled(name: str, **options) -> Callable:
         return dispatcher
 
     return decorate
+
+
+def entry_point(function: Callable, args: tuple) -> Callable:
+    """Return the compiled code for arguments of these types, without numba's dispatch by type.
+
+    Looking at the types of some fifty arrays takes 7 of the 9 microseconds of a call. Whoever
+    calls the result vouches that the types never change.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    types = tuple(function.typeof_pyval(value) for value in args)
+    function.compile(types)
+    return function.overloads[types].entry_point
