@@ -1027,3 +1027,9 @@ def trained_table(solution: Any) -> dict[str, Any]:
             "this solution was not trained on a table: use solution.predict(x) on states instead."
         )
     return info
+
+
+def folder(path: Any, name: str) -> None:
+    """Check that a folder exists or can be made."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{name}={str(path)!r} is a file: give a folder.")

@@ -345,8 +345,9 @@ class _bar:
         """Show the last row."""
         if self.tqdm is not None:
             row = record.rows[-1]
+            shown = {"cost": f"{row['cost']:.6g}", "residual": f"{row['residual']:.2g}"}
+            self.tqdm.set_postfix(shown, refresh=False)  # drawn when tqdm finds it is time
             self.tqdm.update(record.nit - self.tqdm.n)
-            self.tqdm.set_postfix(cost=f"{row['cost']:.6g}", residual=f"{row['residual']:.2g}")
 
     def __exit__(self, *exc: object) -> None:
         if self.tqdm is not None:

@@ -1,0 +1,277 @@
+"""The command line: ``python -m pmpnet demo``, ``train``, ``info``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import Problem, __version__, checks, datasets, load, tables, verify
+from .dynamics import Layer
+from .losses import Logistic
+from .penalties import L2
+from .solution import Solution
+from .solve import adam, msa
+
+DESCRIPTION = """\
+Optimal control of neural ODEs, solved and certified by Pontryagin's principle.
+
+  python -m pmpnet demo                               see it at work, with figures
+  python -m pmpnet train FILE.csv --target COLUMN     train a model on a table of yours
+  python -m pmpnet info MODEL.npz                     what a saved model is, and its certificate
+"""
+TRAIN = """\
+Train a classifier or a regressor on a CSV file with a header, score it on rows held out, and
+save it. All columns beside the target must hold numbers. Text, and whole numbers of at most 20
+values, are classes; other targets are numbers.
+"""
+TRAIN_END = """\
+examples:
+  python -m pmpnet train patients.csv --target diagnosis
+  python -m pmpnet train houses.csv --target price --task regression --steps 10 --out houses.npz
+  python -m pmpnet train patients.csv --target diagnosis --l1 0.01      (exact zeros)
+
+afterwards, in Python:
+  model = pmpnet.load("patients.npz")
+  pmpnet.tables.predict(model, rows)           rows as in the file, without the target
+"""
+ADAM_RATE = 0.1  # the best of 0.003, 0.01, 0.03, 0.1, 0.3 on both problems of the demonstration
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process without it.
+
+    Returns
+    -------
+    int
+        0, or 2 where something given was wrong, said in one sentence on the standard error.
+    """
+    told = _parser().parse_args(argv)
+    try:
+        told.command(told)
+    except BrokenPipeError:  # whoever read our output, head say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, TypeError, OSError) as error:
+        print(f"python -m pmpnet: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m pmpnet", description=DESCRIPTION, formatter_class=shape
+    )
+    parser.add_argument("--version", action="version", version=f"pmpnet {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="solve two problems beside Adam, certify them, draw them",
+        description="Solve two moons and a real data set, beside Adam from the same start; print "
+        "what is found, certify it, and draw it.",
+    )
+    demo.add_argument(
+        "--out", default="pmpnet-demo", metavar="DIR", help="folder of the figures (%(default)s)"
+    )
+    demo.add_argument("--quick", action="store_true", help="fewer steps of Adam, fewer figures")
+    demo.set_defaults(command=_demo)
+
+    train = commands.add_parser(
+        "train",
+        help="train a model on a CSV file",
+        description=TRAIN,
+        epilog=TRAIN_END,
+        formatter_class=shape,
+    )
+    train.add_argument("file", metavar="FILE.csv")
+    train.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
+    train.add_argument("--task", choices=tables.TASKS, help="instead of what the target looks like")
+    train.add_argument(
+        "--out", metavar="MODEL.npz", help="the file's name, with .npz, in this folder"
+    )
+    train.add_argument("--test-fraction", type=float, default=0.2, help="held out (%(default)s)")
+    train.add_argument("--seed", type=int, default=0, help="of the rows held out (%(default)s)")
+    train.add_argument("--steps", type=int, default=tables.STEPS, help="layers (%(default)s)")
+    train.add_argument("--horizon", type=float, default=1.0, help="time they cover (%(default)s)")
+    train.add_argument("--dim", type=int, help="dimension of the flow (columns and outputs)")
+    train.add_argument("--activation", default="tanh", help="of the layers (%(default)s)")
+    train.add_argument("--l1", type=float, default=0.0, help="weight of L1 (%(default)s)")
+    train.add_argument(
+        "--l2", type=float, help=f"weight of L2 ({tables.PENALTY:g} over the number of rows)"
+    )
+    train.add_argument(
+        "--spread", type=float, default=tables.SPREAD,
+        help="of the cloud each row stands for, in distances to neighbours (%(default)s)",
+    )  # fmt: skip
+    train.add_argument("--max-iter", type=int, default=120, help="most iterations (%(default)s)")
+    train.set_defaults(command=_train)
+
+    info = commands.add_parser(
+        "info", help="describe a saved model", description="Describe and certify a saved model."
+    )
+    info.add_argument("file", metavar="MODEL.npz")
+    info.set_defaults(command=_info)
+    return parser
+
+
+# --------------------------------------------------------------------------- train and info
+
+
+def _train(told: argparse.Namespace) -> None:
+    out = Path(told.out or Path(told.file).with_suffix(".npz").name)
+    checks.fresh_file(out, "--out")
+    checks.not_a_folder(out)
+    table = tables.read(told.file, told.target, told.task)
+    print(f"{told.file}: {len(table.x)} rows, {len(table.columns)} columns; {_aim(table)}")
+    options = ("test_fraction", "seed", "steps", "horizon", "dim", "activation", "l1", "l2")
+    solution = tables.train(
+        table,
+        **{name: getattr(told, name) for name in (*options, "spread", "max_iter")},
+        progress=sys.stderr.isatty(),
+    )
+    print(solution.problem)
+    print(solution)
+    print(verify(solution.problem, solution))
+    print(_scores(solution.annotations["table"]))
+    solution.save(out)
+    print(f"saved as {out if out.suffix == '.npz' else f'{out}.npz'}")
+
+
+def _aim(table: tables.Table) -> str:
+    if table.task == "regression":
+        low, high = table.y.min(), table.y.max()
+        return f"{table.target!r} is a number, from {low:g} to {high:g}"
+    classes, counts = np.unique(table.y, return_counts=True)
+    listed = ", ".join(f"{c} ({n})" for c, n in zip(classes, counts, strict=True))
+    return f"{table.target!r} has {len(classes)} classes: {listed}"
+
+
+def _scores(info: dict[str, Any]) -> str:
+    word, plain = (
+        ("R2", "the mean") if info["task"] == "regression" else ("accuracy", "the commonest")
+    )
+    train, test, baseline = (info[key] for key in ("train_score", "test_score", "baseline"))
+    rows = info["rows"]
+    return (
+        f"{word}: {train:.4f} on the {rows[0]} rows trained on, {test:.4f} on the {rows[1]} held out "
+        f"(always saying {plain}: {baseline:.4f})"
+    )
+
+
+def _info(told: argparse.Namespace) -> None:
+    solution = load(told.file)
+    print(solution.problem)
+    print(solution)
+    print(verify(solution.problem, solution))
+    info = solution.annotations.get("table")
+    if info is not None:
+        print(f"Table, {info['task']} of {info['target']!r}")
+        if solution.problem.classes is not None:
+            print(f"  classes          {', '.join(map(str, solution.problem.classes))}")
+        print(f"  columns          {', '.join(info['columns'])}")
+        print(_scores(info))
+
+
+# ------------------------------------------------------------------------------------- demo
+
+
+def _demo(told: argparse.Namespace) -> None:
+    out = Path(told.out)
+    checks.folder(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    print("The first time, the sweeps are compiled (some 15 s); they are kept for the next time.")
+    adam_steps = 100 if told.quick else 1000
+
+    x, y = datasets.two_moons(1000)
+    moons = Problem(
+        Layer(2),
+        x,
+        y,
+        terminal_cost=Logistic(readout="train", readout_cost=L2(1e-3)),
+        control_cost=L2(1e-2),
+    )
+    test = datasets.two_moons(1000, seed=1)
+    print("\n== Two moons: 1000 points of the plane, tested on 1000 others ==")
+    print(moons)
+    found = _beside_adam(
+        lambda method, **how: method(moons, **how), lambda s: s.score(*test), adam_steps
+    )
+    drawn = _draw(found, out, "two_moons", told.quick)
+
+    data = datasets.breast_cancer()
+    table = tables.Table(data.x, data.y, data.columns, "diagnosis", "classification")
+    print("\n== Wisconsin breast cancer: 569 biopsies, 30 measurements, a fifth held out ==")
+    found = _beside_adam(
+        lambda method, **how: tables.train(table, method=method, **how),
+        lambda s: s.annotations["table"]["test_score"],
+        adam_steps // 2,
+    )
+    drawn += _draw(found, out, "breast_cancer", True)
+    print(_scores(found["successive approximations"].annotations["table"]))
+
+    print(f"\n{len(drawn)} figures in {out.resolve()}:")
+    print("  " + "\n  ".join(drawn))
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+def _beside_adam(
+    solve: Callable[..., Solution], accuracy: Callable[[Solution], float], adam_steps: int
+) -> dict[str, Solution]:
+    """Solve by successive approximations and by Adam from the same start, and compare."""
+    found = {}
+    for name, method, how in (
+        ("successive approximations", msa, dict(max_iter=500, tol=1e-6)),
+        ("Adam", adam, dict(max_iter=adam_steps, tol=0.0, learning_rate=ADAM_RATE)),
+    ):
+        print(f"solving by {name} ...", flush=True)
+        found[name] = solve(method, progress=sys.stderr.isatty(), **how)
+    print(
+        f"\n{'':<27}{'cost':>10}{'gap':>10}{'residual':>10}{'sweeps':>8}{'seconds':>9}{'test':>8}"
+    )
+    for name, s in found.items():
+        print(
+            f"  {name:<25}{s.cost:>10.6f}{s.gap:>10.1e}{s.residual:>10.1e}{s.nfev + s.njev:>8}"
+            f"{s.seconds.solve:>9.2f}{accuracy(s):>8.1%}"
+        )
+    best = found["successive approximations"]
+    print(f"  (Adam: learning rate {ADAM_RATE:g}, the best of five; {adam_steps} steps)\n")
+    print(f"Successive approximations {best.message}")
+    print(verify(best.problem, best), flush=True)
+    return found
+
+
+def _draw(found: dict[str, Solution], out: Path, name: str, few: bool) -> list[str]:
+    """Write figures and return their names."""
+    from . import plot
+
+    solution = found["successive approximations"]
+    figures: dict[str, Callable[[], Any]] = {
+        "convergence": lambda: plot.convergence(found),
+        "controls": lambda: plot.controls(solution),
+    }
+    if solution.problem.dynamics.dim == 2:
+        figures["decision"] = lambda: plot.decision_boundary(solution)
+        figures["flow"] = lambda: plot.flow(solution)
+    if not few:
+        figures["trajectories"] = lambda: plot.trajectories(solution)
+        figures["hamiltonian"] = lambda: plot.hamiltonian(solution)
+    for kind, draw in figures.items():
+        draw().figure.savefig(out / f"{name}_{kind}.png", dpi=120)
+    return [f"{name}_{kind}.png" for kind in figures]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
