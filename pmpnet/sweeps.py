@@ -205,6 +205,7 @@ class Sweeper:
         self._workspaces: dict[tuple, object] = {}
         self._fixed_records: list[object | None] = [None, None]
         self._lock = threading.Lock()
+        self._nothing = _frozen(np.empty((0, 0), self.dtype))
         self.compile_seconds: float | None = None
         self._entry: Callable | None = None
 
@@ -251,7 +252,12 @@ class Sweeper:
             np.empty(whole if costates else none, self.dtype),
             np.empty((M, d) if final else (0, 0), self.dtype),
         )
-        data = kernel.Samples(*samples.arrays)
+        x, y_terminal, y_running, theta, weights = samples.arrays
+        if self.losses[0] is None:  # the blocks have no room for targets that nothing reads
+            y_terminal = self._nothing
+        if self.losses[1] is None:
+            y_running = self._nothing
+        data = kernel.Samples(x, y_terminal, y_running, theta, weights)
         alone = cut.chunks == 1 or M * self._flops_per_sample <= PARALLEL_FLOPS
         threads = 1 if alone else min(get_num_threads(), cut.chunks)
 
