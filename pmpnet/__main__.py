@@ -38,10 +38,12 @@ examples:
   python -m pmpnet train patients.csv --target diagnosis --l1 0.01      (exact zeros)
 
 afterwards, in Python:
-  model = pmpnet.load("patients.npz")
-  pmpnet.tables.predict(model, rows)           rows as in the file, without the target
+  from pmpnet import load, tables
+  tables.predict(load("patients.npz"), rows)        rows as in the file, without the target
 """
-ADAM_RATE = 0.1  # the best of 0.003, 0.01, 0.03, 0.1, 0.3 on both problems of the demonstration
+ADAM_RATE = (
+    0.1  # the best of 0.003, 0.01, 0.03, 0.1, 0.3 for the steps that the demonstration takes
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,21 +103,43 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--out", metavar="MODEL.npz", help="the file's name, with .npz, in this folder"
     )
-    train.add_argument("--test-fraction", type=float, default=0.2, help="held out (%(default)s)")
-    train.add_argument("--seed", type=int, default=0, help="of the rows held out (%(default)s)")
-    train.add_argument("--steps", type=int, default=tables.STEPS, help="layers (%(default)s)")
-    train.add_argument("--horizon", type=float, default=1.0, help="time they cover (%(default)s)")
-    train.add_argument("--dim", type=int, help="dimension of the flow (columns and outputs)")
-    train.add_argument("--activation", default="tanh", help="of the layers (%(default)s)")
-    train.add_argument("--l1", type=float, default=0.0, help="weight of L1 (%(default)s)")
     train.add_argument(
-        "--l2", type=float, help=f"weight of L2 ({tables.PENALTY:g} over the number of rows)"
+        "--test-fraction", metavar="PART", type=float, default=0.2, help="held out (%(default)s)"
     )
     train.add_argument(
-        "--spread", type=float, default=tables.SPREAD,
+        "--seed", metavar="N", type=int, default=0, help="of the rows held out (%(default)s)"
+    )
+    train.add_argument(
+        "--steps", metavar="N", type=int, default=tables.STEPS, help="layers (%(default)s)"
+    )
+    train.add_argument(
+        "--horizon", metavar="T", type=float, default=1.0, help="time they cover (%(default)s)"
+    )
+    train.add_argument(
+        "--dim", metavar="D", type=int, help="dimension of the flow (columns and outputs)"
+    )
+    train.add_argument(
+        "--activation",
+        metavar="NAME",
+        default=tables.ACTIVATION,
+        help="of the layers (%(default)s)",
+    )
+    train.add_argument(
+        "--l1", metavar="WEIGHT", type=float, default=0.0, help="weight of L1 (%(default)s)"
+    )
+    train.add_argument(
+        "--l2",
+        metavar="WEIGHT",
+        type=float,
+        help=f"weight of L2 ({tables.PENALTY:g} over the number of rows)",
+    )
+    train.add_argument(
+        "--spread", metavar="X", type=float, default=tables.SPREAD,
         help="of the cloud each row stands for, in distances to neighbours (%(default)s)",
     )  # fmt: skip
-    train.add_argument("--max-iter", type=int, default=120, help="most iterations (%(default)s)")
+    train.add_argument(
+        "--max-iter", metavar="N", type=int, default=120, help="most iterations (%(default)s)"
+    )
     train.set_defaults(command=_train)
 
     info = commands.add_parser(
@@ -160,7 +184,7 @@ def _aim(table: tables.Table) -> str:
 
 def _scores(info: dict[str, Any]) -> str:
     word, plain = (
-        ("R2", "the mean") if info["task"] == "regression" else ("accuracy", "the commonest")
+        ("R2", "the mean") if info["task"] == "regression" else ("accuracy", "the commonest class")
     )
     train, test, baseline = (info[key] for key in ("train_score", "test_score", "baseline"))
     rows = info["rows"]
@@ -247,7 +271,7 @@ def _beside_adam(
             f"{s.seconds.solve:>9.2f}{accuracy(s):>8.1%}"
         )
     best = found["successive approximations"]
-    print(f"  (Adam: learning rate {ADAM_RATE:g}, the best of five; {adam_steps} steps)\n")
+    print(f"  (Adam: {adam_steps} steps of learning rate {ADAM_RATE:g})\n")
     print(f"Successive approximations {best.message}")
     print(verify(best.problem, best), flush=True)
     return found

@@ -859,6 +859,8 @@ def path(value: Any) -> Any:
 
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise TypeError(f"path={_of(value)} is not a path: write text such as 'model.npz'.")
+    if os.path.basename(os.fspath(value)) in ("", ".", ".."):
+        raise ValueError(f"path={str(value)!r} is a folder: add the name of a file.")
     return value
 
 

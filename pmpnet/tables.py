@@ -11,6 +11,7 @@ What a model needs of its table is kept in ``solution.annotations["table"]`` and
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -150,7 +151,7 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except UnicodeDecodeError:
         raise checks.not_text(path) from None
     first = text.lstrip("\r\n").partition("\n")[0]
-    reader = csv.reader(text.splitlines(True), delimiter=max(",;\t", key=first.count))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error:

@@ -12,7 +12,9 @@ from pmpnet.__main__ import main
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a model goes that is given no name
+
     def write(rows, name="table.csv"):
         path = tmp_path / name
         with path.open("w", newline="") as file:
@@ -41,25 +43,31 @@ def run(capsys, *arguments):
 def test_train_and_info(write, tmp_path, capsys):
     model = tmp_path / "model.npz"
     code, out, err = run(capsys, "train", write(labelled()), "--target", "kind",
-                         "--out", str(model), "--quiet")  # fmt: skip
+                         "--out", str(model),)  # fmt: skip
     assert (code, err) == (0, "")
-    assert "60 rows, 2 columns, classification of 'kind'" in out
-    assert "test accuracy" in out
+    assert "60 rows, 2 columns; 'kind' has 2 classes" in out
+    assert "held out" in out
     solution = pmpnet.load(model)
     assert solution.annotations["table"]["test_score"] >= 0.8
     code, out, _ = run(capsys, "info", str(model))
     assert code == 0
-    assert "a, b" in out
-    assert "test accuracy" in out
+    assert "held out" in out
+    assert "kind" in out
 
 
 def test_a_regressor_learns_numbers(write, capsys):
     x = np.random.default_rng(1).uniform(-1, 1, (80, 2))
     rows = [["a", "b", "y"], *([a, b, a + 0.5 * b] for a, b in x)]
-    code, out, _ = run(capsys, "train", write(rows), "--target", "y", "--quiet")
+    code, out, _ = run(
+        capsys,
+        "train",
+        write(rows),
+        "--target",
+        "y",
+    )
     assert code == 0
-    assert "regression of 'y'" in out
-    assert float(out.split("test R2 ")[1].split()[0]) > 0.9
+    assert "'y' is a number" in out
+    assert float(out.split(" trained on, ")[1].split()[0]) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -80,12 +88,18 @@ def test_a_regressor_learns_numbers(write, capsys):
 def test_what_cannot_be_learnt_is_one_sentence(change, target, sentence, write, capsys):
     import re
 
-    code, _, err = run(capsys, "train", write(change(labelled())), "--target", target, "--quiet")
+    code, _, err = run(
+        capsys,
+        "train",
+        write(change(labelled())),
+        "--target",
+        target,
+    )
     assert code == 2
-    assert err.startswith("pmpnet train: ")
+    assert "python -m pmpnet: " in err
     assert re.search(sentence, err), err
-    assert err.count("\n") == 1
     assert "Traceback" not in err
+    assert err.rstrip().count("\n") == 0
 
 
 def test_missing_files_and_folders_are_named(tmp_path, capsys):
@@ -106,14 +120,20 @@ def test_bad_options_are_refused(write, capsys):
         ("--l2", "-1"),
         ("--dim", "1"),
     ):
-        code, _, err = run(capsys, "train", path, "--target", "kind", "--quiet", option, value)
+        code, _, err = run(capsys, "train", path, "--target", "kind", option, value)
         assert code == 2, option
-        assert err.count("\n") == 1
+        assert "Traceback" not in err
 
 
 def test_constant_columns_do_no_harm(write, capsys):
     rows = [[*row[:2], "c" if i == 0 else "7", row[2]] for i, row in enumerate(labelled())]
-    code, out, _ = run(capsys, "train", write(rows), "--target", "kind", "--quiet")
+    code, out, _ = run(
+        capsys,
+        "train",
+        write(rows),
+        "--target",
+        "kind",
+    )
     assert code == 0
     assert "3 columns" in out
 
@@ -124,9 +144,9 @@ def test_demo_shows_its_work(tmp_path, capsys):
     assert "Two moons" in out
     assert "breast cancer" in out
     assert out.count("Certificate") == 2
-    assert out.count("adam") == 2
+    assert out.count("successive approximations  ") == 2
     found = {p.name for p in (tmp_path / "demo").iterdir()}
-    assert {"moons_boundary.png", "moons_convergence.png", "breast_cancer.npz"} <= found
+    assert {"two_moons_decision.png", "breast_cancer_convergence.png"} <= found
 
 
 def test_help_and_version():
