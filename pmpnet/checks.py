@@ -1035,3 +1035,14 @@ def folder(path: Any, name: str) -> None:
     """Check that a folder exists or can be made."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{name}={str(path)!r} is a file: give a folder.")
+
+
+def table_columns(value: Any, columns: list[str]) -> np.ndarray:
+    """Return rows with the columns that a model was trained on."""
+    array = real_array("x", value, ndim=2)
+    if array.shape[1] != len(columns):
+        raise ValueError(
+            f"x has {array.shape[1]} columns, but the model was trained on {len(columns)}: "
+            f"{', '.join(columns)}."
+        )
+    return array

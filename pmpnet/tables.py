@@ -314,7 +314,7 @@ def train(
 def predict(solution: Solution, x: ArrayLike) -> np.ndarray:
     """Return labels or numbers for rows x (M, n), in the units of the table, of a trained model."""
     info = checks.trained_table(solution)
-    x = checks.points(x, len(info["columns"]), np.float64)
+    x = checks.table_columns(x, info["columns"])
     found = solution.predict(_lifted(_standard(info, x), solution.problem.dynamics.dim))
     if info["task"] == "regression":
         return info["target_mean"] + info["target_std"] * found[:, 0]

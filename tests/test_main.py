@@ -1,158 +1,534 @@
-"""The command line, as its users meet it: results, sentences, exit codes."""
+"""The command line, and the training on tables behind it."""
 
-import csv
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.metrics import r2_score
 
 import pmpnet
+from pmpnet import datasets, solve, tables
 from pmpnet.__main__ import main
 
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where a model goes that is given no name
-
-    def write(rows, name="table.csv"):
-        path = tmp_path / name
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
-        return str(path)
-
-    return write
+ROOT = Path(__file__).parent.parent
 
 
-def labelled(count=60):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((count, 2))
-    kinds = np.where(x[:, 0] > 0, "up", "down")
-    return [
-        ["a", "b", "kind"],
-        *([*map(str, row), kind] for row, kind in zip(x, kinds, strict=True)),
-    ]
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
-def run(capsys, *arguments):
-    code = main(list(arguments))
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
+def written(x, y, columns, name="table.csv", target="target", separator=","):
+    """Write a table and return its path."""
+    lines = [separator.join([*columns, target])]
+    lines += [separator.join([*map(str, row), str(label)]) for row, label in zip(x, y, strict=True)]
+    path = Path(name)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
 
 
-def test_train_and_info(write, tmp_path, capsys):
-    model = tmp_path / "model.npz"
-    code, out, err = run(capsys, "train", write(labelled()), "--target", "kind",
-                         "--out", str(model),)  # fmt: skip
-    assert (code, err) == (0, "")
-    assert "60 rows, 2 columns; 'kind' has 2 classes" in out
-    assert "held out" in out
-    solution = pmpnet.load(model)
-    assert solution.annotations["table"]["test_score"] >= 0.8
-    code, out, _ = run(capsys, "info", str(model))
-    assert code == 0
-    assert "held out" in out
-    assert "kind" in out
+def small(rows=40, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 3)).round(3)
+    return x, np.where(x[:, 0] + 0.2 * x[:, 1] > 0, "yes", "no"), ("a", "b", "c")
 
 
-def test_a_regressor_learns_numbers(write, capsys):
-    x = np.random.default_rng(1).uniform(-1, 1, (80, 2))
-    rows = [["a", "b", "y"], *([a, b, a + 0.5 * b] for a, b in x)]
-    code, out, _ = run(
-        capsys,
-        "train",
-        write(rows),
-        "--target",
-        "y",
+def wine():
+    data = load_wine()
+    return data.data, data.target_names[data.target], tuple(data.feature_names)
+
+
+def refused(capsys, *argv):
+    """Run a command that must fail, and return its one sentence."""
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("python -m pmpnet: ")
+    assert said.count("\n") == 1
+    return said.removeprefix("python -m pmpnet: ").strip()
+
+
+# ---------------------------------------------------------------------------- in a process
+
+
+def run(*argv):
+    return subprocess.run(
+        [sys.executable, "-m", "pmpnet", *argv],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert code == 0
-    assert "'y' is a number" in out
-    assert float(out.split(" trained on, ")[1].split()[0]) > 0.9
+
+
+def test_processes():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"pmpnet {pmpnet.__version__}\n")
+    done = run("train", "nothing.csv", "--target", "y")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert "there is no file 'nothing.csv'" in done.stderr
+
+
+def test_output_that_nobody_reads():
+    path = written(*small())
+    command = f"{sys.executable} -m pmpnet train {path} --target target --max-iter 1 | head -1"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=120, cwd=".",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.startswith("table.csv: 40 rows")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["demo", "-h"], ["info", "-h"]])
+def test_help(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert "python -m pmpnet" in said
+    assert max(map(len, said.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
-    ("change", "target", "sentence"),
+    ("argv", "sentence"),
     [
-        (lambda r: r, "color", "a.*b.*kind"),
-        (lambda r: [*r[:5], ["1", "many", "up"], *r[5:]], "kind", "many"),
-        (lambda r: [*r[:5], ["1", "up"], *r[5:]], "kind", "table.csv"),
-        (lambda r: [*r[:5], ["1", "", "up"], *r[5:]], "kind", "table.csv"),
-        (lambda r: [*r[:5], ["1", "nan", "up"], *r[5:]], "kind", "row 5 .*has no value"),
-        (lambda r: r[:1], "kind", "table.csv"),
-        (lambda r: [], "kind", "empty"),
-        (lambda r: [["a", "a", "kind"], *r[1:]], "kind", "a"),
-        (lambda r: [r[0], *([a, b, "up"] for a, b, _ in r[1:])], "kind", "nothing to learn"),
-        (lambda r: r[:4], "kind", "at least 10 are needed"),
+        ([], "the following arguments are required: COMMAND"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["train", "x.csv"], "the following arguments are required: --target"),
+        (["train", "x.csv", "--target", "y", "--steps", "few"], "invalid int value: 'few'"),
+        (["train", "x.csv", "--target", "y", "--task", "guess"], "invalid choice: 'guess'"),
     ],
 )
-def test_what_cannot_be_learnt_is_one_sentence(change, target, sentence, write, capsys):
-    import re
+def test_usage(argv, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
 
-    code, _, err = run(
-        capsys,
-        "train",
-        write(change(labelled())),
-        "--target",
-        target,
+
+# ------------------------------------------------------------------------------------ demo
+
+
+def test_demo(capsys):
+    assert main(["demo", "--quick", "--out", "figures/here"]) == 0
+    said = capsys.readouterr().out
+    for word in ("Two moons", "Wisconsin", "Adam", "Hamiltonian gap", "Taylor slope", "residual"):
+        assert word in said
+    assert said.count("Certificate") == 2
+    drawn = sorted(path.name for path in Path("figures/here").iterdir())
+    assert {"two_moons_decision.png", "breast_cancer_convergence.png"} <= set(drawn)
+    assert len(drawn) >= 5
+    for name in drawn:
+        assert name in said
+        assert Path("figures/here", name).read_bytes().startswith(b"\x89PNG")
+    assert str(Path("figures/here").resolve()) in said
+
+
+def test_demo_tells_the_truth(capsys):
+    """The rows of the table: ours converges, and is not above Adam."""
+    main(["demo", "--quick", "--out", "."])
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines() if line.startswith(("  succ", "  Adam "))]
+    assert len(rows) == 4
+    for ours, adam in (rows[:2], rows[2:]):
+        cost, _, residual, *_, accuracy = ours[2:]
+        assert float(cost) <= float(adam[1]) + 1e-6
+        assert float(residual) < 1e-5
+        assert float(accuracy.rstrip("%")) > 95
+
+
+def test_demo_into_a_file(capsys):
+    Path("taken").write_text("")
+    assert refused(capsys, "demo", "--out", "taken") == "--out='taken' is a file: give a folder."
+
+
+# ----------------------------------------------------------------------------------- train
+
+
+def test_train_and_info(capsys):
+    path = written(*wine(), name="wine.csv", target="cultivar")
+    assert main(["train", path, "--target", "cultivar"]) == 0
+    said = capsys.readouterr().out
+    assert "wine.csv: 178 rows, 13 columns; 'cultivar' has 3 classes: class_0 (59)" in said
+    assert "saved as wine.npz" in said
+    assert "Certificate" in said
+    solution = pmpnet.load("wine.npz")
+    info = solution.annotations["table"]
+    assert info["columns"] == list(wine()[2])
+    assert info["test_score"] > 0.9
+    assert f"{info['test_score']:.4f} on the 36 held out" in said
+    assert f"{info['baseline']:.4f}" in said
+
+    assert main(["info", "wine.npz"]) == 0
+    told = capsys.readouterr().out
+    for word in ("Layer(16, 'sin')", "Taylor slope", "exactly zero", "malic_acid", "class_2"):
+        assert word in told
+    assert f"{solution.cost:.10g}" in told
+    assert main(["info", "wine"]) == 0
+
+
+def test_info_of_other_solutions(capsys):
+    x, y = datasets.diffeomorphism_grid(5)
+    problem = pmpnet.Problem(
+        pmpnet.dynamics.LinearControl(2), x, y, terminal_cost=pmpnet.losses.Squared()
     )
-    assert code == 2
-    assert "python -m pmpnet: " in err
-    assert re.search(sentence, err), err
-    assert "Traceback" not in err
-    assert err.rstrip().count("\n") == 0
+    solve.msa(problem, max_iter=2).save("flow.npz")
+    assert main(["info", "flow.npz"]) == 0
+    told = capsys.readouterr().out
+    assert "LinearControl(2, 'constant')" in told
+    assert "Table" not in told
+    Path("other.npz").write_text("text")
+    assert "is not a whole file of pmpnet" in refused(capsys, "info", "other.npz")
+    assert "there is no file 'none.npz'" in refused(capsys, "info", "none")
 
 
-def test_missing_files_and_folders_are_named(tmp_path, capsys):
-    for path in (tmp_path / "nowhere.csv", tmp_path):
-        code, _, err = run(capsys, "train", str(path), "--target", "y")
-        assert code == 2
-        assert path.name in err
-    code, _, err = run(capsys, "info", str(tmp_path / "nowhere.npz"))
-    assert code == 2
-    assert "nowhere.npz" in err
+def test_options_reach_the_model(capsys):
+    path = written(*small())
+    argv = "--steps 7 --horizon 2 --dim 6 --activation relu --l1 0.01 --l2 0.02 --seed 3"
+    argv += " --test-fraction 0.5 --max-iter 4 --spread 0 --out deep/model"
+    Path("deep").mkdir()
+    assert main(["train", path, "--target", "target", *argv.split()]) == 0
+    assert "saved as deep/model.npz" in capsys.readouterr().out.replace("\\", "/")
+    problem = pmpnet.load("deep/model").problem
+    assert problem.control_shape == (7, 42)
+    assert repr(problem.dynamics) == "Layer(6, 'relu')"
+    assert repr(problem.control_cost) == "L2(0.02) + L1(0.01)"
+    assert problem.times[-1] == 2.0
+    assert problem.samples.count == 20
 
 
-def test_bad_options_are_refused(write, capsys):
-    path = write(labelled())
-    for option, value in (
-        ("--steps", "0"),
-        ("--test-fraction", "2"),
-        ("--l2", "-1"),
-        ("--dim", "1"),
+def test_l1_makes_zeros(capsys):
+    path = written(*small())
+    main(["train", path, "--target", "target", "--l1", "0.02", "--out", "m.npz"])
+    assert np.mean(pmpnet.load("m.npz").controls == 0) > 0.5
+
+
+def test_regression(capsys):
+    data = load_diabetes()
+    path = written(data.data, data.target, data.feature_names, target="progression")
+    assert main(["train", path, "--target", "progression", "--out", "m"]) == 0
+    said = capsys.readouterr().out
+    assert "'progression' is a number, from 25 to 346" in said
+    assert "R2: " in said
+    solution = pmpnet.load("m")
+    info = solution.annotations["table"]
+    assert 0.3 < info["test_score"] < 0.8
+    parts = tables.split(tables.read(path, "progression"))
+    held = parts.test
+    found = tables.predict(solution, data.data[held])
+    assert info["test_score"] == pytest.approx(r2_score(data.target[held], found))
+    assert found.mean() == pytest.approx(data.target.mean(), rel=0.2)
+    assert main(["info", "m.npz"]) == 0
+    assert "regression of 'progression'" in capsys.readouterr().out
+
+
+def test_a_regressor_learns_numbers(capsys):
+    x = np.random.default_rng(1).uniform(-1, 1, (80, 2))
+    path = written(x, x[:, 0] + 0.5 * x[:, 1], "ab")
+    assert main(["train", path, "--target", "target"]) == 0
+    said = capsys.readouterr().out
+    assert "'target' is a number" in said
+    assert float(said.split(" trained on, ")[1].split()[0]) > 0.9
+
+
+def test_task_is_seen_or_told():
+    x, *_ = small()
+    few, many = np.arange(40) % 4, np.arange(40)
+    for y, task, kind in (
+        (few, "classification", "i"),
+        (many, "regression", "f"),
+        (x[:, 0], "regression", "f"),
+        (np.where(few > 1, "high", "low"), "classification", "U"),
+        (few + 0.5, "regression", "f"),
+        (few.astype(float), "classification", "i"),
     ):
-        code, _, err = run(capsys, "train", path, "--target", "kind", option, value)
-        assert code == 2, option
-        assert "Traceback" not in err
+        table = tables.read(written(x, y, "abc"), "target")
+        assert (table.task, table.y.dtype.kind) == (task, kind)
+    table = tables.read(written(x, few, "abc"), "target", "regression")
+    assert (table.task, table.y.dtype.kind) == ("regression", "f")
+    table = tables.read(written(x, few + 0.5, "abc"), "target", "classification")
+    assert np.unique(table.y).tolist() == ["0.5", "1.5", "2.5", "3.5"]
 
 
-def test_constant_columns_do_no_harm(write, capsys):
-    rows = [[*row[:2], "c" if i == 0 else "7", row[2]] for i, row in enumerate(labelled())]
-    code, out, _ = run(
-        capsys,
-        "train",
-        write(rows),
-        "--target",
-        "kind",
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators(separator):
+    x, y, columns = small()
+    table = tables.read(written(x, y, columns, separator=separator), "target")
+    assert np.array_equal(table.x, x)
+    assert table.columns == columns
+
+
+def test_the_target_may_stand_anywhere():
+    Path("t.csv").write_text("a,kind,b\n" + "1,x,2\n3,y,4\n" * 5)
+    table = tables.read("t.csv", "kind")
+    assert table.columns == ("a", "b")
+    assert table.x[:2].tolist() == [[1, 2], [3, 4]]
+    assert table.y[:2].tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_files_as_spreadsheets_write_them(end):
+    lines = ["\ufeff a ,b,größe", "", *['"1.5",-2e3,"x"', " 3 ,4,y", ",,"] * 5, ""]
+    Path("t.csv").write_bytes(end.join(lines).encode())
+    table = tables.read("t.csv", "größe")
+    assert table.columns == ("a", "b")
+    assert table.x[:2].tolist() == [[1.5, -2000], [3, 4]]
+    assert len(table.x) == 10
+
+
+BAD = {
+    "empty": ("", "'t.csv' is empty: write a header and one row per sample."),
+    "blank": ("\n\n  \n", "'t.csv' is empty: write a header and one row per sample."),
+    "header only": (
+        "a,b,y\n",
+        "'t.csv' has 0 row(s) below its header: at least 10 are needed.",
+    ),
+    "few rows": ("a,b,y\n1,2,x\n", "'t.csv' has 1 row(s) below its header: at least 10"),
+    "no such column": ("a,b\n1,2\n", "'t.csv' has no column 'y'; it has 'a', 'b'."),
+    "twice": ("a,a,y\n1,2,x\n", "'t.csv' has several columns named 'a': rename all but one."),
+    "target twice": ("y,a,y\n1,2,x\n", "'t.csv' has several columns named 'y'"),
+    "no name": (",a,y\n1,2,x\n", "column 1 of 't.csv' has no name: name it in the first line"),
+    "target only": ("y\n1\n", "'t.csv' has the target 'y' only: add columns"),
+    "short row": (
+        "a,b,y\n" + "1,2,x\n" * 12 + "1,2\n",
+        "row 13 (line 14) of 't.csv' has 2 cell(s) for 3 columns",
+    ),
+    "long row": (
+        "a,b,y\n1,2,x,4\n" + "1,2,x\n" * 12,
+        "row 1 (line 2) of 't.csv' has 4 cell(s) for 3 columns",
+    ),
+    "text": (
+        "a,b,y\n" + "1,2,x\n" * 12 + "1,blue,x\n",
+        "row 13 (line 14), column 'b' of 't.csv' holds 'blue', which is not a finite number",
+    ),
+    "missing": (
+        "a,b,y\n\n" + "1,2,x\n" * 12 + "1,,x\n",
+        "row 13 (line 15), column 'b' of 't.csv' has no value: fill it in",
+    ),
+    "NA": ("a,b,y\n" + "1,NA,x\n" * 12, "row 1 (line 2), column 'b' of 't.csv' has no value"),
+    "nan": ("a,b,y\n" + "nan,1,x\n" * 12, "row 1 (line 2), column 'a' of 't.csv' has no value"),
+    "inf": ("a,b,y\n" + "1,inf,x\n" * 12, "column 'b' of 't.csv' holds 'inf', which is not"),
+    "underscores": ("a,b,y\n" + "1,1_0,x\n" * 12, "column 'b' of 't.csv' holds '1_0'"),
+    "missing target": (
+        "a,b,y\n" + "1,2,x\n" * 12 + "1,2,\n",
+        "row 13 (line 14), column 'y' of 't.csv' has no value",
+    ),
+    "one class": (
+        "a,b,y\n" + "1,2,x\n" * 12,
+        "column 'y' has the same value in all 12 rows: there is nothing to learn",
+    ),
+    "names": (
+        "a,b,y\n" + "".join(f"1,2,n{i}\n" for i in range(12)),
+        "column 'y' has 12 classes in 12 rows, too many to learn",
+    ),
+    "constant number": ("a,b,y\n" + "1,2,0.5\n" * 12, "column 'y' has the same value"),
+    "quotes": ('a,b,y\n"1,2,x\n', "'t.csv' has 1 row(s) below its header"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_tables(name, capsys):
+    content, sentence = BAD[name]
+    Path("t.csv").write_text(content)
+    said = refused(capsys, "train", "t.csv", "--target", "y")
+    assert sentence in said
+    assert [path.name for path in Path().iterdir()] == ["t.csv"]
+
+
+def test_bad_files(capsys):
+    Path("folder.csv").mkdir()
+    said = refused(capsys, "train", "folder.csv", "--target", "y")
+    assert said == "path='folder.csv' is a folder: give the file in it."
+    said = refused(capsys, "train", "none.csv", "--target", "y")
+    assert said == "there is no file 'none.csv': check the name and the folder."
+    Path("t.csv").write_bytes(b"a,b,y\n\xff\xfe\x00,1,2\n")
+    said = refused(capsys, "train", "t.csv", "--target", "y")
+    assert said.startswith("'t.csv' is not a CSV file in UTF-8")
+    Path("t.csv").write_text("a,b,y\n" + "1" * 200_000 + ",2,3\n")
+    assert "'t.csv' is not a CSV file" in refused(capsys, "train", "t.csv", "--target", "y")
+
+
+def test_text_where_a_regression_needs_numbers(capsys):
+    path = written(*small())
+    said = refused(capsys, "train", path, "--target", "target", "--task", "regression")
+    assert "column 'target' of 'table.csv' holds" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--test-fraction 0", "test fraction=0.0 is too small"),
+        ("--test-fraction 1.5", "test fraction=1.5 is too large"),
+        ("--test-fraction 0.001", "a test fraction of 0.001 holds out no row"),
+        ("--dim 3", "dim=3 is too small for 3 columns and 1 output(s): write at least 4"),
+        ("--dim 0", "dim=0 is too small"),
+        ("--steps 0", "steps=0 is too small"),
+        ("--horizon -1", "horizon=-1.0 is too small"),
+        ("--seed -1", "seed=-1 is too small"),
+        ("--l1 -1", "weight has a negative entry (-1)"),
+        ("--l2 nan", "weight has a value that is not finite"),
+        ("--spread -1", "spread=-1.0 is too small"),
+        ("--max-iter -1", "max_iter=-1 is too small"),
+        ("--activation step", "activation='step' is not known: write one of"),
+        ("--out none/m.npz", "--out='none/m.npz': the folder"),
+        ("--out .", "is a folder"),
+    ],
+)
+def test_bad_options(options, sentence, capsys):
+    path = written(*small())
+    assert sentence in refused(capsys, "train", path, "--target", "target", *options.split())
+    assert [file.name for file in Path().iterdir()] == [path]
+
+
+# ---------------------------------------------------------------------------------- tables
+
+
+def table(rows=200, task="classification", seed=0):
+    x, y, columns = small(rows, seed)
+    return tables.Table(x, y if task == "classification" else x[:, 0] ** 2, columns, "y", task)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_split(fraction, seed):
+    t = table()._replace(y=np.repeat(["a", "b", "c", "d"], [100, 60, 39, 1]))
+    train, test = tables.split(t, fraction, seed)
+    assert sorted([*train, *test]) == list(range(200))
+    assert np.array_equal(train, np.sort(train))
+    for name, count in (("a", 100), ("b", 60), ("c", 39), ("d", 1)):
+        assert (t.y[test] == name).sum() == pytest.approx(fraction * count, abs=0.9)
+        assert (t.y[train] == name).any()
+    again, other = tables.split(t, fraction, seed), tables.split(t, fraction, seed + 1)
+    assert np.array_equal(test, again.test)
+    assert not np.array_equal(test, other.test)
+
+
+def test_split_of_numbers():
+    train, test = tables.split(table(task="regression"), 0.25)
+    assert (len(train), len(test)) == (150, 50)
+
+
+def test_test_rows_are_not_looked_at():
+    """Whatever stands in the rows held out, the model is the same."""
+    t = table()
+    held = tables.split(t).test
+    x, y = t.x.copy(), t.y.copy()
+    x[held] = 1e6
+    first, second = tables.train(t, max_iter=5), tables.train(t._replace(x=x, y=y), max_iter=5)
+    assert np.array_equal(first.controls, second.controls)
+
+
+@pytest.mark.parametrize("task", tables.TASKS)
+def test_constant_columns(task):
+    t = table(task=task)
+    t = t._replace(x=np.c_[t.x, np.full(len(t.x), 0.1)], columns=(*t.columns, "same"))
+    solution = tables.train(t)
+    info = solution.annotations["table"]
+    assert info["std"][-1] == 1.0
+    assert np.isfinite(info["mean"]).all()
+    assert info["test_score"] > 0.8
+
+
+def test_scores_and_baseline():
+    t = table()
+    solution = tables.train(t)
+    info, parts = solution.annotations["table"], tables.split(t)
+    x, y = t.x[parts.test], t.y[parts.test]
+    assert info["test_score"] == np.mean(tables.predict(solution, x) == y)
+    assert info["test_score"] > info["baseline"]
+    values, counts = np.unique(t.y[parts.train], return_counts=True)
+    assert info["baseline"] == np.mean(y == values[counts.argmax()])
+    assert info["rows"] == [160, 40]
+    t = table(task="regression")
+    info = tables.train(t).annotations["table"]
+    assert abs(info["baseline"]) < 0.1
+
+
+def test_a_saved_model_predicts_the_same(tmp_path):
+    t = table()
+    solution = tables.train(t, max_iter=10)
+    solution.save(tmp_path / "m")
+    again = pmpnet.load(tmp_path / "m")
+    assert np.array_equal(tables.predict(again, t.x), tables.predict(solution, t.x))
+    assert tables.score(again, t.x, t.y) == tables.score(solution, t.x, t.y)
+
+
+def test_units_do_not_matter():
+    t = table()
+    scaled = t._replace(x=t.x * [1e-6, 1.0, 1e6] + [0.0, 5.0, -3e6])
+    first, second = tables.train(t, max_iter=10), tables.train(scaled, max_iter=10)
+    assert np.allclose(first.controls, second.controls, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", tables.TASKS)
+def test_clouds(task):
+    t = table(20, task)
+    classes = t.y if task == "classification" else None
+    rows, other, part = tables._clouds(t.x, classes, 0.5, seed=0)
+    assert len(rows) == 20 * tables.MOST_COPIES
+    assert np.array_equal(rows[:20], np.arange(20))
+    assert not part[:20].any()
+    assert part[20:].std() == pytest.approx(0.5, rel=0.2)
+    distance = np.linalg.norm(t.x[:, None] - t.x[None], axis=2)
+    if classes is not None:
+        assert np.array_equal(classes[rows], classes[other])
+        distance[classes[:, None] != classes[None]] = np.inf
+    assert (rows != other).all()
+    nearest = np.sort(distance, axis=1)[:, tables.NEIGHBOURS]
+    assert (distance[rows, other] <= nearest[rows] + 1e-12).all()
+
+
+def test_clouds_of_small_classes_and_of_many_rows():
+    x = np.arange(5.0)[:, None]
+    _, other, _ = tables._clouds(x, np.array(["a", "a", "a", "b", "a"]), 0.5, seed=0)
+    assert (other[np.arange(len(other)) % 5 == 3] == 3).all()
+    rows, _, part = tables._clouds(np.zeros((tables.CLOUD, 1)), None, 0.5, seed=0)
+    assert len(rows) == tables.CLOUD
+    assert not part.any()
+    assert len(tables._clouds(x, None, 0.0, seed=0)[0]) == 5
+
+
+def test_methods_and_their_options():
+    t = table(60)
+    how = dict(max_iter=20, tol=0.0)
+    ours, adam = tables.train(t, **how), tables.train(t, method=solve.adam, **how)
+    assert adam.method == "adam"
+    assert adam.nit == 20
+    assert ours.history["cost"][0] == adam.history["cost"][0]
+    with pytest.raises(TypeError, match="has no option 'nonsense'"):
+        tables.train(t, nonsense=1)
+
+
+def test_predicting_with_other_solutions():
+    x, y = datasets.two_moons(50)
+    problem = pmpnet.Problem(
+        pmpnet.dynamics.Layer(2), x, y, terminal_cost=pmpnet.losses.Logistic(readout="train")
     )
-    assert code == 0
-    assert "3 columns" in out
+    with pytest.raises(ValueError, match="this solution was not trained on a table"):
+        tables.predict(solve.msa(problem, max_iter=0), x)
+    solution = tables.train(table(60), max_iter=1)
+    with pytest.raises(
+        ValueError, match="x has 2 columns, but the model was trained on 3: a, b, c"
+    ):
+        tables.predict(solution, x)
 
 
-def test_demo_shows_its_work(tmp_path, capsys):
-    code, out, _ = run(capsys, "demo", "--quick", "--out", str(tmp_path / "demo"))
-    assert code == 0
-    assert "Two moons" in out
-    assert "breast cancer" in out
-    assert out.count("Certificate") == 2
-    assert out.count("successive approximations  ") == 2
-    found = {p.name for p in (tmp_path / "demo").iterdir()}
-    assert {"two_moons_decision.png", "breast_cancer_convergence.png"} <= found
+def test_wine_is_learnt():
+    x, y, columns = wine()
+    t = tables.Table(x, y, columns, "cultivar", "classification")
+    found = [tables.train(t, seed=seed).annotations["table"]["test_score"] for seed in range(5)]
+    assert np.median(found) >= 0.97
 
 
-def test_help_and_version():
-    for arguments, expected in (("--help", "demo"), ("--version", pmpnet.__version__)):
-        done = subprocess.run(
-            [sys.executable, "-m", "pmpnet", arguments], capture_output=True, text=True
-        )
-        assert done.returncode == 0
-        assert expected in done.stdout
+def test_the_shipped_table_is_learnt(capsys):
+    path = str(datasets.breast_cancer_file())
+    assert main(["train", path, "--target", "diagnosis", "--out", "m"]) == 0
+    assert pmpnet.load("m").annotations["table"]["test_score"] > 0.94
