@@ -15,7 +15,7 @@ def solution():
     return pmpnet.solve.msa(moons())
 
 
-def regression(scheme="euler", steps=10, readout=None):
+def regression(scheme="euler", steps=10, readout=None, **more):
     x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
     y = np.c_[x[:, 0] + 0.2 * x[:, 1] ** 2, 0.8 * x[:, 1]]
     return Problem(
@@ -26,6 +26,7 @@ def regression(scheme="euler", steps=10, readout=None):
         control_cost=penalties.L2(1e-2),
         scheme=scheme,
         steps=steps,
+        **more,
     )
 
 
@@ -36,6 +37,22 @@ def test_the_control_is_constant_on_every_interval(solution):
     assert np.array_equal(solution.control_at(1.0), solution.controls[-1])
     with pytest.raises(ValueError, match="outside the time interval"):
         solution.control_at(1.1)
+
+
+def test_the_control_at_many_times_on_an_uneven_grid():
+    times = np.array([-1.0, -0.5, 0.1, 0.2])
+    u = np.random.default_rng(0).standard_normal((3, 2))
+    found = pmpnet.solve.msa(translation(times=times), u, max_iter=0)
+    t = np.array([-1.0, -0.51, -0.5, 0.0999, 0.1, 0.2])
+    assert np.array_equal(found.control_at(t), u[[0, 0, 1, 1, 2, 2]])
+    assert found.control_at(0.15).shape == (2,)
+    assert found.control_at([]).shape == (0, 2)
+    assert found.horizon == pytest.approx(1.2)
+    for t in (-1.001, 0.21, [0.0, 3.0]):
+        with pytest.raises(ValueError, match=r"is outside the time interval \[-1, 0.2\]"):
+            found.control_at(t)
+    with pytest.raises(ValueError, match="t has a value that is not finite"):
+        found.control_at(np.nan)
 
 
 def test_states_and_flow_agree(solution):
@@ -52,11 +69,29 @@ def test_states_and_flow_agree(solution):
         solution.flow(np.zeros((3, 4)))
 
 
-@pytest.mark.parametrize("scheme", ["euler", "rk4"])
+@pytest.mark.parametrize("scheme", ["euler", "heun", "midpoint", "rk4"])
+def test_states_of_new_points_between_grid_points(scheme):
+    """Steps up to t alone, by a problem whose grid ends there."""
+    found = pmpnet.solve.msa(regression(scheme), max_iter=20)
+    x = np.random.default_rng(3).uniform(-1, 1, (9, 2))
+    assert np.array_equal(found.state_at(0.0, x), x)
+    for t in (0.03, 0.55, 0.6, 1.0):
+        before = found.times[found.times < t]
+        upto = regression(scheme, times=np.append(before, t))
+        short = pmpnet.solve.msa(upto, found.controls[: len(before)], max_iter=0)
+        np.testing.assert_allclose(found.state_at(t, x), short.flow(x), atol=1e-13)
+    assert found.state_at(0.3).shape == (60, 2)
+    with pytest.raises(ValueError, match="outside the time interval"):
+        found.state_at(-0.1)
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "midpoint", "rk4"])
 def test_inverse_undoes_the_flow(scheme):
     found = pmpnet.solve.msa(regression(scheme))
     x = np.random.default_rng(1).uniform(-1, 1, (40, 2))
     np.testing.assert_allclose(found.inverse(found.flow(x)), x, atol=1e-10)
+    np.testing.assert_allclose(found.flow(found.inverse(x)), x, atol=1e-10)
+    assert found.inverse(np.empty((0, 2))).shape == (0, 2)
 
 
 def test_a_step_that_is_no_contraction_is_not_inverted():
@@ -105,9 +140,43 @@ def test_r2_is_scikit_learn_s():
         found.predict_proba(x)
 
 
-@pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("heun", 2), ("midpoint", 2)])
+def test_scores_of_one_number_and_of_constants_are_scikit_learn_s():
+    metrics = pytest.importorskip("sklearn.metrics")
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    loss = losses.Squared(readout="train")
+    found = pmpnet.solve.msa(
+        Problem(dynamics.Layer(2), x, x[:, 0] ** 3, terminal_cost=loss), max_iter=5
+    )
+    predicted = found.predict(x)
+    assert predicted.shape == (60, 1)
+    for y in (x[:, 0] ** 3, x[:, 1], np.full(60, 2.0)):
+        assert found.score(x, y) == pytest.approx(metrics.r2_score(y, predicted), rel=1e-12)
+    assert found.score(x, predicted) == 1.0
+
+
+def test_accuracy_is_scikit_learn_s():
+    metrics = pytest.importorskip("sklearn.metrics")
+    x, y = pmpnet.datasets.spirals(150, classes=3, seed=0)
+    loss = losses.CrossEntropy(3, readout="train")
+    found = pmpnet.solve.msa(Problem(dynamics.Layer(2), x, y, terminal_cost=loss), max_iter=20)
+    assert found.score(x, y) == pytest.approx(metrics.accuracy_score(y, found.predict(x)))
+    chance = found.predict_proba(x)
+    assert np.array_equal(chance.argmax(axis=1), found.predict(x))
+    assert -np.log(chance[np.arange(150), y]).mean() == pytest.approx(found.terms["terminal"])
+
+
+def test_without_a_loss_there_is_nothing_to_predict():
+    problem = Problem(dynamics.Layer(2), np.ones((1, 2)), control_cost=penalties.L2(1.0))
+    found = pmpnet.solve.msa(problem, max_iter=0)
+    with pytest.raises(TypeError, match="nothing to predict: use flow"):
+        found.predict(np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "order"), [("euler", 1), ("heun", 2), ("midpoint", 2), ("rk4", 4)]
+)
 def test_resimulation_is_what_finer_grids_come_to(scheme, order):
-    u = np.tile(0.5 * np.random.default_rng(2).standard_normal(6), (8, 1))
+    u = np.tile(0.5 * np.random.default_rng(3).standard_normal(6), (8, 1))
     x, y = pmpnet.datasets.two_moons(50, seed=0)
     errors = []
     for steps in (8, 16):
@@ -117,7 +186,7 @@ def test_resimulation_is_what_finer_grids_come_to(scheme, order):
             control_cost=penalties.L2(0.1),
         )  # fmt: skip
         found = pmpnet.solve.msa(problem, np.repeat(u, steps // 8, axis=0), max_iter=0)
-        again = found.resimulate()
+        again = found.resimulate(rtol=1e-12)
         assert again.terms["control"] == pytest.approx(found.terms["control"], rel=1e-14)
         errors.append(abs(again.cost - found.cost))
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.25)
@@ -194,6 +263,83 @@ def test_progress_is_a_bar_on_standard_error(capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "residual" in shown.err
+
+
+@pytest.mark.parametrize("method", ["msa", "adam", "sgd", "gradient_flow"])
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_bar_changes_nothing(method, progress, capsys):
+    solve = getattr(pmpnet.solve, method)
+    batch = dict(batch_size=300) if method in ("adam", "sgd") else {}
+    shown = solve(moons(), max_iter=7, progress=progress, callback=lambda row: None, **batch)
+    plain = solve(moons(), max_iter=7, **batch)
+    assert np.array_equal(shown.controls, plain.controls)
+    assert bool(capsys.readouterr().err) == progress
+
+
+def test_more_starts_are_never_worse():
+    problem = moons(control_cost=penalties.L1(1e-3))
+    one = pmpnet.solve.msa(problem, max_iter=30)
+    several = pmpnet.solve.msa(problem, max_iter=30, starts=4)
+    assert several.cost <= one.cost
+    assert several.multistart[0]["cost"] == one.cost
+    assert [row["start"] for row in several.multistart] == [0, 1, 2, 3]
+    assert len({row["cost"] for row in several.multistart}) == 4
+    assert "starts" in repr(several)
+    assert one.multistart == []
+
+
+def test_given_starts_are_joined_by_seeded_ones():
+    problem = moons()
+    found = pmpnet.solve.msa(problem, random_start(problem, 9), max_iter=0, starts=3)
+    assert found.multistart[0]["cost"] == problem.cost(random_start(problem, 9))
+    assert min(row["cost"] for row in found.multistart) == found.cost
+
+
+def test_an_interrupt_at_once_gives_back_the_start():
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    found = pmpnet.solve.msa(moons(), callback=interrupt)
+    assert (found.status, found.nit) == (4, 0)
+    assert found.cost == moons().cost(np.zeros((20, 6)))
+
+
+def test_errors_of_a_callback_are_its_own():
+    def broken(row):
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        pmpnet.solve.msa(moons(), callback=broken)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        (dict(variant="fast"), ValueError, "variant='fast' is not known: write one of 'accel"),
+        (dict(learning_rate=1), TypeError, "has no option 'learning_rate'; its options are: mem"),
+        (dict(variant="basic", memory=3), TypeError, "options are: none of its own"),
+        (dict(max_iter=-1), ValueError, "max_iter=-1 is too small"),
+        (dict(max_iter=1.5), TypeError, "max_iter=1.5 is not a whole number"),
+        (dict(tol=-1), ValueError, "tol=-1.0 is too small"),
+        (dict(tol="small"), TypeError, "tol='small' is not a real number"),
+        (dict(progress=1), TypeError, "progress=1 is neither True nor False"),
+        (dict(callback=3), TypeError, "callback=3 cannot be called"),
+        (dict(seed=-1), ValueError, "seed=-1 is too small"),
+        (dict(starts=0), ValueError, "starts=0 is too small"),
+        (dict(start=np.zeros((3, 6))), ValueError, r"start has shape \(3, 6\), but .*\(20, 6\)"),
+        (dict(start=np.full((20, 6), np.nan)), ValueError, "start has entries that are not fin"),
+        (dict(start="zero"), TypeError, "start is made of"),
+        (dict(memory=0), ValueError, "memory=0 is too small"),
+    ],
+)
+def test_bad_options_are_one_sentence(options, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        pmpnet.solve.msa(moons(), **options)
+
+
+def test_problems_only():
+    with pytest.raises(TypeError, match="problem is 3: write a"):
+        pmpnet.solve.msa(3)
 
 
 def test_seconds_keep_compilation_apart(solution):
