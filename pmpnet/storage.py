@@ -42,6 +42,9 @@ def _penalty(**told: Any) -> penalties.Penalty:
 # How a class is called in a file, and what makes it from what its describe() says
 MAKERS = {
     "Layer": dynamics.Layer,
+    "TwoLayer": dynamics.TwoLayer,
+    "Outside": dynamics.Outside,
+    "Neurons": dynamics.Neurons,
     "FeatureFields": dynamics.LinearControl,
     "ListedFields": _listed_fields,
     "Squared": losses.Squared,

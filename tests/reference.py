@@ -8,8 +8,10 @@ Fields, losses and steps are written out a second time and share no arithmetic w
 symbol    meaning                                                     shape
 ========  ==========================================================  ============
 ``x``     states                                                      (M, d)
-``phi``   features, f(x, u) = U phi(x)                                (M, r)
+``phi``   features, where f(x, u) = U phi(x)                          (M, r)
 ``Dphi``  their derivatives                                           (M, r, d)
+``Z``     what s acts on, where f(x, u) = A s(W x + c) + b            (M, r)
+``K``     what is pulled back through f                               (M, d)
 ``lam``   dJ/dx: minus the costate                                    (M, d)
 ``z``     what a loss reads, P x + c                                  (M, q)
 ========  ==========================================================  ============
@@ -38,12 +40,36 @@ ACTIVATIONS = {
 KINKS = ("relu", "leaky_relu")
 
 
+def reference(dynamics):
+    """Say a system again, from what it describes."""
+    kinds = {"TwoLayer": TwoLayer, "Outside": Outside, "Neurons": Neurons}
+    return kinds.get(type(dynamics).__name__, System)(dynamics)
+
+
 class System:
-    """f(x, u) = U phi(x), said again from what the dynamics describe."""
+    """f(x, u) = U phi(x)."""
 
     def __init__(self, dynamics):
         self.told = dynamics.describe()
         self.d = self.told["dim"]
+
+    def value(self, x, u):
+        """f."""
+        return self.features(x)[0] @ self.matrix(u).T
+
+    def pullback(self, x, u, K):
+        """(df/dx)' K of every sample, and the sum of (df/du)' K."""
+        phi, Dphi = self.features(x)
+        return np.einsum("mi,ir,mrj->mj", K, self.matrix(u), Dphi), self.row(K.T @ phi)
+
+    def tangent(self, x, u, dx, du):
+        """Derivative of f along (dx, du)."""
+        phi, Dphi = self.features(x)
+        return np.einsum("ir,mrj,mj->mi", self.matrix(u), Dphi, dx) + phi @ self.matrix(du).T
+
+    def arguments(self, x, u):
+        """What the activation acts on, if there is one."""
+        return x
 
     def matrix(self, u):
         """U, times the scale."""
@@ -94,6 +120,82 @@ class System:
         return value, slope
 
 
+class TwoLayer:
+    """f(x, u) = A s(W x + c) + b."""
+
+    def __init__(self, dynamics):
+        self.told = dynamics.describe()
+        self.d = self.told["dim"]
+        self.r = self.told.get("hidden") or self.told.get("particles") or self.d
+        self.s, self.slope = ACTIVATIONS[self.told["activation"]]
+
+    def parts(self, u):
+        """A, W, c, b, linear in u; the scale is in A and b."""
+        d, r, scale = self.d, self.r, self.told["scale"]
+        A, W = u[: d * r].reshape(d, r), u[d * r : 2 * d * r].reshape(r, d)
+        c, b = np.zeros(r), np.zeros(d)
+        if self.told["bias"]:
+            c, b = u[2 * d * r : 2 * d * r + r], u[2 * d * r + r :]
+        return scale * A, W, c, scale * b
+
+    def row(self, A, W, c, b):
+        """Transpose of `parts`."""
+        scale = self.told["scale"]
+        biases = [c, scale * b] if self.told["bias"] else []
+        return np.concatenate([scale * A.ravel(), W.ravel(), *biases])
+
+    def weights(self, u):
+        """A, W, c, b of f itself."""
+        return self.parts(u)
+
+    def arguments(self, x, u):
+        _, W, c, _ = self.weights(u)
+        return x @ W.T + c
+
+    def value(self, x, u):
+        A, _, _, b = self.weights(u)
+        return self.s(self.arguments(x, u)) @ A.T + b
+
+    def pullback(self, x, u, K):
+        A, W, _, _ = self.weights(u)
+        Z = self.arguments(x, u)
+        R = self.slope(Z) * (K @ A)
+        return R @ W, self.row(K.T @ self.s(Z), R.T @ x, R.sum(axis=0), K.sum(axis=0))
+
+    def tangent(self, x, u, dx, du):
+        A, W, _, _ = self.weights(u)
+        dA, dW, dc, db = self.parts(du)
+        Z = self.arguments(x, u)
+        return (self.slope(Z) * (dx @ W.T + x @ dW.T + dc)) @ A.T + self.s(Z) @ dA.T + db
+
+
+class Outside(TwoLayer):
+    """f(x, u) = s(W x + c): A is the identity, times the scale."""
+
+    def parts(self, u):
+        d = self.d
+        c = u[d * d :] if self.told["bias"] else np.zeros(d)
+        return np.zeros((d, d)), u[: d * d].reshape(d, d), c, np.zeros(d)
+
+    def row(self, A, W, c, b):
+        return np.concatenate([W.ravel(), c]) if self.told["bias"] else W.ravel()
+
+    def weights(self, u):
+        return self.told["scale"] * np.eye(self.d), *self.parts(u)[1:]
+
+
+class Neurons(TwoLayer):
+    """f(x, u) = (1/K) sum_j a_j s(<w_j, x> + c_j): particle by particle in the control."""
+
+    def parts(self, u):
+        d, K = self.d, self.r
+        a, w, c = np.split(u.reshape(K, 2 * d + 1), [d, 2 * d], axis=1)
+        return self.told["scale"] / K * a.T, w, c[:, 0], np.zeros(d)
+
+    def row(self, A, W, c, b):
+        return np.c_[self.told["scale"] / self.r * A.T, W, c].ravel()
+
+
 class Cost:
     """A loss of (z, y): values and gradients in z."""
 
@@ -134,7 +236,7 @@ class Reference:
     """
 
     def __init__(self, problem):
-        self.system = System(problem.dynamics)
+        self.system = reference(problem.dynamics)
         self.t, self.alpha = problem.times, problem.running_weight
         self.A, self.b = np.asarray(problem.scheme.A), np.asarray(problem.scheme.b)
         self.x = np.asarray(problem.initial_states, float)
@@ -166,13 +268,14 @@ class Reference:
         return dz @ P, dz.T @ x, dz.sum(axis=0)
 
     def forward(self, u, readouts):
-        """States, the states of all stages, and both costs."""
-        x, states, stages, running = self.x, [self.x], [], 0.0
+        """States, the states and the arguments of s of all stages, and both costs."""
+        x, states, stages, arguments, running = self.x, [self.x], [], [], 0.0
         for k, h in enumerate(np.diff(self.t)):
-            U, Y, K = self.system.matrix(u[k]), [], []
+            Y, K = [], []
             for i in range(len(self.b)):
                 Y.append(x + h * sum(self.A[i, j] * K[j] for j in range(i)))
-                K.append(self.system.features(Y[i])[0] @ U.T)
+                K.append(self.system.value(Y[i], u[k]))
+                arguments.append(self.system.arguments(Y[i], u[k]))
                 if self.costs[1]:
                     running += self.alpha * h * self.b[i] * self.price(1, Y[i], readouts)
             x = x + h * sum(b * slope for b, slope in zip(self.b, K, strict=True))
@@ -180,8 +283,9 @@ class Reference:
             stages.append(Y)
         terminal = self.price(0, x, readouts) if self.costs[0] else 0.0
         return SimpleNamespace(
-            states=np.array(states), stages=np.array(stages), terminal=terminal, running=running
-        )
+            states=np.array(states), stages=np.array(stages), arguments=np.array(arguments),
+            terminal=terminal, running=running,
+        )  # fmt: skip
 
     def round(self, u, readouts=(None, None)):
         """Forward, and back by the chain rule."""
@@ -192,14 +296,13 @@ class Reference:
             lam, *bars[0] = self.slope(0, done.states[-1], readouts)
         costates, g = [-lam], []
         for k in reversed(range(len(u))):
-            h, U = self.t[k + 1] - self.t[k], self.system.matrix(u[k])
+            h = self.t[k + 1] - self.t[k]
             x_bar, u_bar, Y_bar = lam, 0.0, {}
             for i in reversed(range(len(self.b))):
                 later = range(i + 1, len(self.b))
                 K_bar = h * self.b[i] * lam + h * sum(self.A[j, i] * Y_bar[j] for j in later)
-                phi, Dphi = self.system.features(done.stages[k, i])
-                u_bar = u_bar + self.system.row(K_bar.T @ phi)
-                Y_bar[i] = np.einsum("mi,ir,mrj->mj", K_bar, U, Dphi)
+                Y_bar[i], du = self.system.pullback(done.stages[k, i], u[k], K_bar)
+                u_bar = u_bar + du
                 if self.costs[1]:
                     share = self.alpha * h * self.b[i]
                     dx, dP, dc = self.slope(1, done.stages[k, i], readouts)
@@ -229,12 +332,11 @@ class Reference:
             return total
 
         for k, h in enumerate(np.diff(self.t)):
-            U, dU, dK = self.system.matrix(u[k]), self.system.matrix(du[k]), []
+            dK = []
             for i in range(len(self.b)):
                 Y = done.stages[k, i]
                 dY = dx + h * sum(self.A[i, j] * dK[j] for j in range(i))
-                phi, Dphi = self.system.features(Y)
-                dK.append(np.einsum("ir,mrj,mj->mi", U, Dphi, dY) + phi @ dU.T)
+                dK.append(self.system.tangent(Y, u[k], dY, du[k]))
                 if self.costs[1]:
                     d_running += self.alpha * h * self.b[i] * along(1, Y, dY)
             dx = dx + h * sum(b * slope for b, slope in zip(self.b, dK, strict=True))

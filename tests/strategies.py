@@ -7,7 +7,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from pmpnet import Problem
-from pmpnet.dynamics import Layer, LinearControl
+from pmpnet.dynamics import Layer, LinearControl, Neurons, Outside, TwoLayer
 from pmpnet.dynamics.layer import ACTIVATIONS
 from pmpnet.losses import CrossEntropy, Logistic, Squared
 from pmpnet.penalties import L2
@@ -24,8 +24,13 @@ LINEAR = {
     "gaussian 1": dict(fields="gaussian", degree=1),
     "gaussian 2": dict(fields="gaussian", degree=2),
 }
-SYSTEMS = [*ACTIVATIONS, *(f"{name} without bias" for name in ACTIVATIONS), *LINEAR]
-SMOOTH = [name for name in SYSTEMS if not name.startswith(KINKS)]
+LAYERS = [*ACTIVATIONS, *(f"{name} without bias" for name in ACTIVATIONS)]
+AFFINE = [*LAYERS, *LINEAR]
+TWO_LAYER = [*(f"two-layer {name}" for name in ACTIVATIONS), "two-layer tanh without bias"]
+OUTSIDE = [*(f"outside {name}" for name in ACTIVATIONS), "outside tanh without bias"]
+NEURONS = [f"neurons {name}" for name in ACTIVATIONS]
+SYSTEMS = [*AFFINE, *TWO_LAYER, *OUTSIDE]
+SMOOTH = [name for name in SYSTEMS if not set(KINKS) & set(name.split())]
 ROLES = ("terminal", "running", "both", "shared")
 KINDS = ("squared", "logistic", "cross entropy")
 READOUTS = ("none", "given", "train")
@@ -33,10 +38,20 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def system(name, dim, *, scale=1.0, width=1.0):
-    """Make the dynamics of that name."""
+    """Make the dynamics of that name; networks have one hidden unit or particle more than states."""
     if name in LINEAR:
         return LinearControl(dim, scale=scale, width=width, **LINEAR[name])
-    return Layer(dim, name.split()[0], bias="without" not in name, scale=scale)
+    told = dict(
+        activation=next(a for a in name.split() if a in ACTIVATIONS),
+        bias="without" not in name,
+        scale=scale,
+    )
+    if name in NEURONS:
+        del told["bias"]
+        return Neurons(dim, dim + 1, **told)
+    if name in TWO_LAYER:
+        return TwoLayer(dim, dim + 1, **told)
+    return (Outside if name in OUTSIDE else Layer)(dim, **told)
 
 
 @dataclass

@@ -9,30 +9,29 @@ from hypothesis import strategies as st
 
 from pmpnet import Problem
 from pmpnet.dynamics import Dynamics, Layer, LinearControl
-from pmpnet.dynamics.layer import ACTIVATIONS
+from pmpnet.dynamics.layer import ACTIVATIONS, KEEPS_DERIVATIVE
 from pmpnet.dynamics.linear_control import monomials
 from pmpnet.kernels import activations
 from pmpnet.losses import Squared
 
-from .reference import System
-from .strategies import SEEDS, SYSTEMS, system
+from .reference import System, reference
+from .strategies import AFFINE, LINEAR, NEURONS, SEEDS, SYSTEMS, system
 
 DIMS = (1, 2, 3, 5)
 
 
 @pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", SYSTEMS + NEURONS)
 def test_f_is_its_formula(name, dim):
     rng = np.random.default_rng(dim)
     dynamics = system(name, dim, scale=-1.7, width=0.8)
     x, u = rng.standard_normal((6, dim)), rng.standard_normal(dynamics.controls)
-    twin = System(dynamics)
-    exact = twin.features(x)[0] @ twin.matrix(u).T
+    exact = reference(dynamics).value(x, u)
     np.testing.assert_allclose(dynamics.f(0.3, x, u), exact, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", SYSTEMS + NEURONS)
 def test_one_euler_step_of_the_sweep_is_x_plus_h_f(name, dim):
     rng = np.random.default_rng(dim)
     dynamics = system(name, dim, scale=0.7, width=1.3)
@@ -42,7 +41,7 @@ def test_one_euler_step_of_the_sweep_is_x_plus_h_f(name, dim):
     np.testing.assert_allclose(p.states(u[None])[1], exact, rtol=1e-13, atol=1e-14)
 
 
-@given(st.sampled_from(SYSTEMS), st.sampled_from(DIMS), SEEDS)
+@given(st.sampled_from(AFFINE), st.sampled_from(DIMS), SEEDS)
 def test_f_is_linear_in_the_control(name, dim, seed):
     rng = np.random.default_rng(seed)
     dynamics = system(name, dim)
@@ -54,7 +53,7 @@ def test_f_is_linear_in_the_control(name, dim, seed):
     np.testing.assert_allclose(whole, parts, rtol=0, atol=1e-12 * (1 + abs(parts).max()))
 
 
-@given(st.sampled_from(SYSTEMS), st.sampled_from(DIMS), SEEDS)
+@given(st.sampled_from(SYSTEMS + NEURONS), st.sampled_from(DIMS), SEEDS)
 def test_pack_and_unpack_are_inverse(name, dim, seed):
     rng = np.random.default_rng(seed)
     dynamics = system(name, dim)
@@ -86,7 +85,7 @@ def test_the_packed_row_is_a_copy():
 
 
 @pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", AFFINE)
 def test_rows_are_the_rows_of_the_matrix(name, dim):
     dynamics = system(name, dim)
     u = np.arange(dynamics.controls, dtype=float)
@@ -96,11 +95,11 @@ def test_rows_are_the_rows_of_the_matrix(name, dim):
 
 
 @pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", SYSTEMS + NEURONS)
 def test_description_makes_the_same_system_again(name, dim):
     first = system(name, dim, scale=0.3, width=2.5)
     told = first.describe()
-    again = (Layer if isinstance(first, Layer) else LinearControl)(**told)
+    again = (LinearControl if name in LINEAR else type(first))(**told)
     assert isinstance(again, Dynamics)
     assert repr(again) == repr(first)
     assert again.describe() == told
@@ -164,6 +163,8 @@ def test_constant_fields_forget_degree_and_width():
 
 def test_activations_have_one_list():
     assert activations.NAMES == ACTIVATIONS
+    kept = tuple(activations.NAMES[code] for code in activations.KEEPS_DERIVATIVE)
+    assert kept == KEEPS_DERIVATIVE
     assert len(ACTIVATIONS) == 8
 
 

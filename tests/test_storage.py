@@ -22,6 +22,9 @@ WEIGHTS = RNG.uniform(0.0, 3.0, 24)
 SYSTEMS = {
     "layer": lambda: dynamics.Layer(2),
     "layer, every option": lambda: dynamics.Layer(2, "gelu", False, scale=0.7),
+    "two layers": lambda: dynamics.TwoLayer(2, 3, "sin", scale=0.7),
+    "outside": lambda: dynamics.Outside(2, "gelu", False),
+    "neurons": lambda: dynamics.Neurons(2, 4, scale=1.5),
     "constant": lambda: dynamics.LinearControl(2),
     "polynomial": lambda: dynamics.LinearControl(2, "polynomial", degree=2, scale=0.5),
     "gaussian": lambda: dynamics.LinearControl(2, "gaussian", degree=1, width=2.0),

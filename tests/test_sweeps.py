@@ -22,7 +22,19 @@ from pmpnet.penalties import L1, L2
 from pmpnet.schemes import NAMED, Scheme
 
 from .reference import Reference
-from .strategies import KINDS, LINEAR, ROLES, SMOOTH, SYSTEMS, cases, system
+from .strategies import (
+    KINDS,
+    LAYERS,
+    LINEAR,
+    NEURONS,
+    OUTSIDE,
+    ROLES,
+    SMOOTH,
+    SYSTEMS,
+    TWO_LAYER,
+    cases,
+    system,
+)
 
 RALSTON3 = Scheme(
     "ralston3", [[0, 0, 0], [0.5, 0, 0], [0, 0.75, 0]], [2 / 9, 1 / 3, 4 / 9], order=3
@@ -150,7 +162,7 @@ def test_the_round_holds_where_products_go_to_blas(dim, scheme):
 def stage_signs(case, v):
     """Signs of every argument of an activation."""
     u, readouts = case.reduced.control(v), case.reduced.readouts(v)
-    return np.sign(case.reference.forward(u, readouts).stages)
+    return np.sign(case.reference.forward(u, readouts).arguments)
 
 
 @few(150)
@@ -589,11 +601,15 @@ def test_one_sample_that_explodes_is_seen_in_the_cost():
 
 
 def signatures(dynamics):
-    return sweeps._family(*dynamics.kernels()).signatures
+    return sweeps._family(*dynamics.kernels(), *4 * [None]).signatures
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
-@pytest.mark.parametrize("names", [SYSTEMS[:16], list(LINEAR)], ids=["layer", "monomials"])
+@pytest.mark.parametrize(
+    "names",
+    [LAYERS, list(LINEAR), TWO_LAYER + NEURONS, OUTSIDE],
+    ids=["layer", "monomials", "two-layer", "outside"],
+)
 def test_a_family_is_compiled_once_per_precision(names):
     rng = np.random.default_rng(0)
     seen = set()

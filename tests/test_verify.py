@@ -15,7 +15,7 @@ from pmpnet.reduced import Reduced
 from pmpnet.schemes import NAMED
 
 from .problems import translation, translation_cost
-from .strategies import SEEDS, SMOOTH, cases, system
+from .strategies import AFFINE, SEEDS, SMOOTH, cases, system
 
 POLYNOMIAL = LinearControl(1, "polynomial", degree=1)  # x' = u_1 + u_2 x
 
@@ -151,7 +151,7 @@ def test_the_hamiltonian_by_its_formula():
     np.testing.assert_allclose(hamiltonian(p, u, (None, None)), exact, rtol=1e-13)
 
 
-@given(cases(schemes=["euler"]))
+@given(cases(AFFINE, schemes=["euler"]))
 def test_the_gap_is_in_the_hamiltonian(case):
     # with Euler and f linear in u, g_k is the derivative of H_k: H_k(v) - H_k(u) = <g_k, v - u>
     p = case.problem

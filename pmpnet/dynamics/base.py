@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .symbolic import SymbolicSystem
 
 
 class Dynamics(ABC):
@@ -24,6 +27,9 @@ class Dynamics(ABC):
         Whether f is affine in u, so that the Hamiltonian is maximised in closed form.
     rows : ndarray or None, shape (rows, members)
         Indices of the control entries that make up each row of [W b], where there are rows.
+    share : float
+        What a control entry weighs in inner products and in the control cost: 1/K for K
+        particles of a measure.
     """
 
     dim: int
@@ -31,6 +37,7 @@ class Dynamics(ABC):
     parameters: int = 0
     affine: bool = True
     rows: np.ndarray | None = None
+    share: float = 1.0
 
     @abstractmethod
     def f(self, t: float, x: np.ndarray, u: np.ndarray, theta: Any = None) -> np.ndarray:
@@ -55,6 +62,14 @@ class Dynamics(ABC):
     @abstractmethod
     def unpack(self, row: Any) -> dict[str, np.ndarray]:
         """Return the named parts of a control row."""
+
+    @abstractmethod
+    def symbolic(self) -> SymbolicSystem:
+        """Return the same system as CasADi expressions.
+
+        For what needs expressions: direct transcription, constraints, more states. The control
+        keeps its order.
+        """
 
     # ------------------------------------------------------------------- for the sweeps only
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import checks
 from .base import Dynamics, even
 
+if TYPE_CHECKING:
+    from .symbolic import SymbolicSystem
+
 ACTIVATIONS = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus", "gelu", "sin")
+KEEPS_DERIVATIVE = ("softplus", "gelu", "sin")  # s' is kept beside s, not found from it
+
+
+def activated_rows(activation: str, rows: int) -> int:
+    """Return how many rows of the tape s takes, and s' where it is kept."""
+    return even(rows) * (2 if activation in KEEPS_DERIVATIVE else 1)
 
 
 class Layer(Dynamics):
@@ -84,6 +93,11 @@ class Layer(Dynamics):
             parts["b"] = row[d * d :]
         return parts
 
+    def symbolic(self) -> SymbolicSystem:
+        from .twins import activation, twin
+
+        return twin(self, lambda x, W, b=0: W @ activation(self.activation, x) + b)
+
     def kernels(self):
         from ..kernels import features
 
@@ -93,7 +107,7 @@ class Layer(Dynamics):
         from ..kernels import features
 
         d = self.dim
-        layout = features.Layout(d, d, 0, d, 1, d * d if self.bias else -1)
+        layout = features.Layout(d, d, 0, d, 1, d * d if self.bias else -1, 1)
         code = ACTIVATIONS.index(self.activation)
         return features.Layer(layout, np.full(1, self.scale, dtype), code)
 
@@ -104,8 +118,7 @@ class Layer(Dynamics):
 
     @property
     def tape_rows(self) -> int:
-        keeps = self.activation in ("softplus", "gelu", "sin")
-        return even(self.dim) * (2 if keeps else 1)
+        return activated_rows(self.activation, self.dim)
 
     @property
     def largest_product(self) -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import checks
 from .base import Dynamics, even
+
+if TYPE_CHECKING:
+    from casadi import SX
+
+    from .symbolic import SymbolicSystem
 
 FAMILIES = ("constant", "polynomial", "gaussian")
 
@@ -130,22 +136,27 @@ class FeatureFields(Dynamics):
         row = checks.real_array("row", row, shape=(self.controls,), finite=False)
         return {"U": row.reshape(-1, self.dim).T}
 
-    def symbolic_fields(self) -> list[Callable]:
-        """Return the fields as callables on CasADi symbols, in the order of the control."""
+    def symbolic_phi(self, x: SX) -> list[SX]:
+        """Return the features of a column of CasADi symbols."""
         import casadi
 
-        def field(monomial: tuple[int, ...] | None, i: int) -> Callable:
-            def value(x):
-                phi = 1.0
-                for v in monomial or ():
-                    phi = phi * x[v]
-                if monomial is not None and self.family == "gaussian":
-                    phi = phi * casadi.exp(-casadi.dot(x, x) / (2 * self.width))
-                return [phi if j == i else 0.0 for j in range(self.dim)]
+        gauss = casadi.exp(-casadi.dot(x, x) / (2 * self.width)) if self.family == "gaussian" else 1
+        return [1.0, *(gauss * prod(x[v] for v in monomial) for monomial in self.features)]
 
-            return value
+    def symbolic_fields(self) -> list[Callable]:
+        """Return the fields as callables on CasADi symbols, in the order of the control."""
 
-        return [field(m, i) for m in (None, *self.features) for i in range(self.dim)]
+        def field(a: int, i: int) -> Callable:
+            return lambda x: [self.symbolic_phi(x)[a] if j == i else 0.0 for j in range(self.dim)]
+
+        return [field(a, i) for a in range(1 + len(self.features)) for i in range(self.dim)]
+
+    def symbolic(self) -> SymbolicSystem:
+        from casadi import vertcat
+
+        from .twins import twin
+
+        return twin(self, lambda x, U: U @ vertcat(*self.symbolic_phi(x)))
 
     def kernels(self):
         from ..kernels import features
@@ -161,7 +172,7 @@ class FeatureFields(Dynamics):
         variable = np.array([m[-1] if m else -1 for m in self.features], np.int64)
         width = self.width if self.family == "gaussian" else np.inf
         return features.Monomials(
-            features.Layout(d, r, d, 1, d, 0),
+            features.Layout(d, r, d, 1, d, 0, 1),
             np.full(1, self.scale, dtype),
             np.full(1, width, dtype),
             parent,

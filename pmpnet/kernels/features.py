@@ -12,8 +12,8 @@ symbol     meaning                                                            sh
 ``g``      sum over samples of (df/du)' P                                     (c,)
 =========  =================================================================  ==========
 
-d and r are padded to even numbers. Entry (i, j) of A is ``u[start + i*row + j*column]``; entry
-i of b is ``u[bias + i]``, and there is none where ``bias < 0``.
+d and r are padded to even numbers. Entry (i, j) of U is ``u[start + i*row + j*column]``; entry
+i of its bias is ``u[bias + i*step]``, and there is none where ``bias < 0``.
 """
 
 from typing import NamedTuple
@@ -37,6 +37,7 @@ class Layout(NamedTuple):
     row: int
     column: int
     bias: int
+    step: int
 
 
 class Scratch(NamedTuple):
@@ -65,7 +66,7 @@ def load_matrix(layout, a, u, A, b):
         for j in range(layout.features):
             A[i, j] = a * u[layout.start + i * layout.row + j * layout.column]
         if layout.bias >= 0:
-            b[i] = a * u[layout.bias + i]
+            b[i] = a * u[layout.bias + i * layout.step]
 
 
 @njit(**BLOCK_OPTIONS)
@@ -88,7 +89,7 @@ def add_control_pullback(layout, scale, P, S, g, w):
         w.b[:] = 0
         add_row_sums(P, w.b)
         for i in range(layout.dim):
-            g[layout.bias + i] += scale * w.b[i]
+            g[layout.bias + i * layout.step] += scale * w.b[i]
 
 
 # ------------------------------------------------------------------------------- W s(x) + b
