@@ -36,8 +36,9 @@ class Certificate:
         Largest amount by which a bound of U is passed.
     hamiltonian : ndarray, shape (N,)
         H along time; constant up to O(h) at an optimum of an autonomous problem.
-    times : ndarray, shape (N,)
-        The start of each interval.
+    times : ndarray, shape (N+1,)
+    violations : dict
+        Largest violation of every constraint, by its name.
     """
 
     cost: float
@@ -48,6 +49,7 @@ class Certificate:
     violation: float
     hamiltonian: np.ndarray
     times: np.ndarray
+    violations: dict[str, float]
 
     def __repr__(self) -> str:
         h = self.hamiltonian
@@ -59,6 +61,7 @@ class Certificate:
             ("violation of U", f"{self.violation:.1e}"),
             ("Hamiltonian", f"{h.mean():.6g} on average, from {h.min():.6g} to {h.max():.6g}"),
         ]
+        rows += [(name, f"violated by {worst:.1e}") for name, worst in self.violations.items()]
         return "\n".join(["Certificate", *(f"  {name:<16} {value}" for name, value in rows)])
 
     def _repr_html_(self) -> str:
@@ -68,7 +71,12 @@ class Certificate:
 
 
 def verify(
-    problem: Problem, controls: ArrayLike | Solution, *, readout: Any = None, seed: int = 0
+    problem: Problem,
+    controls: ArrayLike | Solution,
+    *,
+    readout: Any = None,
+    horizon: float | None = None,
+    seed: int = 0,
 ) -> Certificate:
     """Certify a control against Pontryagin's principle.
 
@@ -76,9 +84,12 @@ def verify(
     ----------
     problem : Problem
     controls : array-like, shape (N, c), or Solution
-        Any control: ours, a network's trained elsewhere, a guess.
+        Any control: ours, a network's trained elsewhere, a guess. With constraints the principle
+        needs their multipliers, which only a Solution brings.
     readout : (P, c) pair or dict by role, optional
         Value of a trained readout; a Solution brings its own.
+    horizon : float, optional
+        Where it is free; a Solution brings its own.
     seed : int, default 0
         Of the direction of the Taylor test.
 
@@ -104,24 +115,30 @@ def verify(
     (True, 2.0)
     """
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
-    reduced = Reduced(problem)
     if isinstance(controls, Solution):
-        u = checks.controls(controls.controls, problem.control_shape, "controls")
-        readouts = controls.readouts if readout is None else problem.as_readouts(readout)
+        solution = controls
+        u = checks.controls(solution.controls, problem.control_shape, "controls")
+        readouts = solution.readouts if readout is None else problem.as_readouts(readout)
+        stretch = solution.horizon / problem.length if horizon is None else None
+        multipliers = solution.lagrangian
     else:
         u = checks.controls(controls, problem.control_shape, "controls")
-        readouts = problem.as_readouts(readout)
-    v = reduced.join(u, readouts)
+        readouts, stretch, multipliers = problem.as_readouts(readout), None, None
+    stretch = problem.as_stretch(horizon) if stretch is None else stretch
+    reduced = Reduced(problem, multipliers=multipliers)
+    v = reduced.join(u, readouts, stretch)
     point = reduced.evaluate(v)
+    times = problem.times[0] + stretch * (problem.times - problem.times[0])
     return Certificate(
-        cost=point.cost,
+        cost=point.price,
         gap=reduced.gap(v, point.g),
         layer_gaps=reduced.layer_gaps(v, point.g),
         residual=reduced.residual(v, point.g),
         taylor_slope=taylor_slope(reduced, v, seed),
         violation=reduced.violation(v),
-        hamiltonian=hamiltonian(problem, u, readouts),
-        times=problem.times[:-1],
+        violations=violations(problem, u, readouts, stretch),
+        hamiltonian=hamiltonian(reduced, v, times),
+        times=times,
     )
 
 
@@ -136,9 +153,7 @@ def taylor_slope(reduced: Reduced, v: np.ndarray, seed: int = 0) -> float:
     slope = reduced.inner(reduced.evaluate(v).g, d)
 
     def smooth(e: float) -> float:
-        u, readouts = reduced.control(v + e * d), reduced.readouts(v + e * d)
-        done = reduced.problem.sweeper.run(reduced.samples, u, readouts, backward=False)
-        return done.terminal + done.running
+        return reduced.sampled(v + e * d, v)
 
     sizes = 2.0 ** -np.arange(2.0, 18.0)
     with np.errstate(all="ignore"):
@@ -152,22 +167,29 @@ def taylor_slope(reduced: Reduced, v: np.ndarray, seed: int = 0) -> float:
     return float(np.median(usable[-4:])) if len(usable) else float("nan")
 
 
-def hamiltonian(problem: Problem, u: np.ndarray, readouts: Any) -> np.ndarray:
+def hamiltonian(reduced: Reduced, v: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return H_k = sum_m [<p_{k+1}, f(x_k, u_k)> - alpha w l(x_k)] - R(u_k), shape (N,)."""
-    done = problem.sweep(u, readouts, states=True, costates=True)
-    x = np.asarray(done.states[:-1], np.float64)
-    p = np.asarray(done.costates[1:], np.float64)
-    H = -problem.penalty.layer_values(u)
+    problem, u, readouts = reduced.problem, reduced.control(v), reduced.readouts(v)
+    done = reduced.sweep(v, states=True, costates=True)
+    x = np.asarray(problem.own(done.states)[:-1], np.float64)
+    p = np.asarray(problem.own(done.costates)[1:], np.float64)
+    theta = np.asarray(problem.parameters, np.float64)
+    H = -problem.dynamics.share * problem.control_values(u)
     for k in range(problem.intervals):
-        H[k] += np.add.reduce((p[k] * problem.dynamics.f(problem.times[k], x[k], u[k])).ravel())
-    loss = problem.running_cost
-    if loss is not None:
-        y, w = np.asarray(problem.samples.y_running, np.float64), problem.weights
-        for k in range(problem.intervals):
-            z = x[k]
-            if loss.trained:
-                z = z @ readouts[1].P.T + readouts[1].c
-            elif loss.readout is not None:
-                z = z @ loss.readout.T
-            H[k] -= problem.running_weight * float(w @ loss.value(z, y))
+        rate = problem.dynamics.f(times[k], x[k], u[k], theta)
+        H[k] += np.add.reduce((p[k] * rate).ravel())
+        H[k] -= problem.running_weight * problem.mean_loss(1, times[k], x[k], u[k], readouts)
     return H
+
+
+def violations(
+    problem: Problem, u: np.ndarray, readouts: Any, stretch: float = 1.0
+) -> dict[str, float]:
+    """Return the largest violation of every constraint, by its name."""
+    if not problem.constraints:
+        return {}
+    values = problem.by_constraint(*problem.constraint_values(u, readouts, stretch))
+    return {
+        name: float(np.maximum(c.lower - values[name], values[name] - c.upper).max(initial=0.0))
+        for name, c in zip(problem.constraint_names, problem.constraints, strict=True)
+    }

@@ -645,39 +645,226 @@ def field_function(name: str, value: Any) -> None:
         )
 
 
-def field_failed(name: str, dim: int, error: Exception) -> None:
-    """Say that a field cannot be evaluated on symbols, and why."""
+def fails_on_symbols(name: str, error: Exception, how: str) -> ValueError:
+    """Say that a function cannot be evaluated on symbols, and why."""
     why = (str(error).strip() or "no message").splitlines()[-1]
-    raise ValueError(
-        f"{name} fails on a state of {dim} CasADi symbol(s) ({type(error).__name__}: {why}): write it "
-        f"with entries x[0] to x[{dim - 1}], CasADi's functions such as casadi.sin, and casadi.if_else "
-        "in place of if."
-    ) from error
+    return ValueError(
+        f"{name} fails on CasADi's symbols ({type(error).__name__}: {why}): write it {how} made of "
+        "CasADi's functions such as casadi.sin, and casadi.if_else in place of if."
+    )
 
 
-def field_length(name: str, count: int, dim: int) -> None:
-    """Check that a field returns one expression per entry of the state."""
-    if count != dim:
-        raise ValueError(
-            f"{name} returns {count} expression(s) but the state has {dim}: return a list of {dim}."
-        )
+def needs_sx(name: str) -> TypeError:
+    """Say that MX expressions cannot be compiled."""
+    return TypeError(
+        f"{name} is made of casadi.MX, whose operations are whole matrices and functions: make the "
+        "symbols with casadi.SX.sym (a casadi.Function f becomes SX by calling it on SX symbols)."
+    )
 
 
-def field_entry(name: str, i: int, value: Any, fine: bool) -> None:
-    """Check that one entry of what a field returns is an expression."""
+def expression_entry(name: str, i: int, value: Any, fine: bool) -> None:
+    """Check that one entry of a column is an expression."""
     if not fine:
         raise TypeError(
-            f"{name} returns {_of(value)} as entry {i}, which is not one number or casadi.SX expression: "
-            "return expressions made of the state it is given."
+            f"{name} has {_of(value)} as entry {i}, which is not one number or casadi.SX expression: "
+            "give expressions made of casadi.SX.sym(...) and numbers."
         )
 
 
-def field_symbols(name: str, free: list[str]) -> None:
-    """Check that a field is made of the state only."""
+def expression_count(name: str, count: int, needed: int, why: str) -> None:
+    """Check that there are as many expressions as needed."""
+    if count != needed:
+        raise ValueError(
+            f"{name} has {count} expression(s) but {why} {needed}: give a list of {needed}."
+        )
+
+
+def is_symbol(name: str, shown: str, fine: bool) -> None:
+    """Check that an entry is a plain symbol."""
+    if not fine:
+        raise ValueError(
+            f"{name} contains {shown}, which is not a symbol: give what casadi.SX.sym(...) returns."
+        )
+
+
+def symbol_once(first: str | None, name: str, shown: str) -> None:
+    """Check that a symbol stands in one place only."""
+    if first is not None:
+        where = f"twice in {name}" if first == name else f"both in {first} and in {name}"
+        raise ValueError(f"the symbol {shown} stands {where}: give each symbol one role.")
+
+
+def some_symbols(name: str, count: int) -> None:
+    """Check that there is a symbol."""
+    if count == 0:
+        raise ValueError(
+            f"{name} has no symbol: give at least one casadi.SX.sym(...), or leave it out."
+        )
+
+
+def one_time(count: int) -> None:
+    """Check that time is one symbol."""
+    if count != 1:
+        raise ValueError(f"t has {count} symbols: time is one number, casadi.SX.sym('t').")
+
+
+def no_free_symbols(name: str, free: list[str], known: str) -> None:
+    """Check that an expression is made of known symbols only."""
     if free:
         raise ValueError(
-            f"{name} contains {', '.join(free)}, which is not the state: make it of the vector it is "
-            "given and of numbers."
+            f"{name} contains {', '.join(free)}, which is not among the symbols given: make it of "
+            f"{known} and of numbers."
+        )
+
+
+def constraint_name(value: Any) -> str | None:
+    """Return the name of a constraint."""
+    if value is not None and (not isinstance(value, str) or not value or value == "controls"):
+        raise ValueError(
+            f"name={value!r} cannot name a constraint: give a text, other than 'controls', or leave it out."
+        )
+    return value
+
+
+def constraint_bounds(lower: Any, upper: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds of a constraint, one for each of its rows."""
+    found = []
+    for name, value in (("lower", lower), ("upper", upper)):
+        array = real_array(name, value, ndim=(0, 1), finite=False)
+        if array.ndim and len(array) != rows:
+            raise ValueError(
+                f"{name} has {len(array)} numbers but the constraint has {rows} expression(s): give one "
+                f"number, or {rows}."
+            )
+        found.append(np.broadcast_to(array, rows).astype(float))
+    low, high = found
+    bounds(low, high)
+    if np.any((low == np.inf) | (high == -np.inf)):
+        raise ValueError(
+            f"bounds from {low} to {high} leave nothing: lower must be below inf, upper above -inf."
+        )
+    if np.any(np.isinf(low) & np.isinf(high)):
+        raise ValueError(
+            "a constraint without a finite bound bounds nothing: give lower= or upper=."
+        )
+    return low, high
+
+
+def constraint_names(names: list[str]) -> None:
+    """Check that every constraint has a name of its own."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{names.count(name)} constraints are called {name!r}: give each its own."
+            )
+
+
+def symbol_counts(what: str, given: tuple[int, ...], needed: tuple[int, ...]) -> None:
+    """Check that an expression's symbols fit the problem; no symbols at all fit too."""
+    roles = ("x", "u", "parameters")
+    said = ("the state has", "the control has", "the problem's parameters have")
+    for role, count, need, why in zip(roles, given, needed, said, strict=True):
+        if count not in (0, need):
+            raise ValueError(
+                f"{what} has {count} symbol(s) in {role} but {why} {need}: give all of them, in their order."
+            )
+
+
+def parameter_array(value: Any, count: int, dynamics: int, dtype: Any) -> np.ndarray:
+    """Return the samples' parameters (M, p); (M, 0) where there are none."""
+    if value is None:
+        if dynamics:
+            raise ValueError(
+                f"the dynamics have {dynamics} parameter(s) but none were given: pass parameters=, an "
+                f"array of shape ({count}, {dynamics})."
+            )
+        return np.empty((count, 0), dtype)
+    array = real_array("parameters", value, ndim=(1, 2))
+    if array.ndim == 1 and len(array) == count:
+        array = array[:, None]
+    if array.ndim == 1 or len(array) != count or (dynamics and array.shape[1] != dynamics):
+        columns = dynamics or "p"
+        raise ValueError(
+            f"parameters has shape {array.shape} but there are {count} samples: give an array of shape "
+            f"({count}, {columns})."
+        )
+    return np.ascontiguousarray(array, dtype)
+
+
+def horizon_range(value: Any) -> tuple[float, float]:
+    """Return the range of a free horizon."""
+    array = real_array("free_horizon", value, ndim=(1,))
+    if len(array) != 2:
+        raise ValueError(
+            f"free_horizon has {len(array)} numbers: write (T_min, T_max), the range of the horizon."
+        )
+    low, high = map(float, array)
+    if not 0 < low < high:
+        raise ValueError(
+            f"free_horizon=({low:g}, {high:g}) is no range: T_min must be above 0 and below T_max."
+        )
+    return low, high
+
+
+def stretched(times: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return the grid, stretched where its length is out of the range of a free horizon."""
+    length = times[-1] - times[0]
+    wanted = length if low <= length <= high else np.sqrt(low * high)
+    if wanted == length:
+        return times
+    grid = times[0] + (times - times[0]) * (wanted / length)
+    grid.setflags(write=False)
+    return grid
+
+
+def horizon_free(free: Any) -> None:
+    """Check that the horizon may be chosen."""
+    if free is None:
+        raise ValueError(
+            "horizon= was given but the problem's horizon is fixed: leave it out, or make the problem "
+            "with free_horizon=(T_min, T_max)."
+        )
+
+
+def as_constraints(value: Any, kind: type) -> tuple:
+    """Return constraints as a tuple."""
+    if isinstance(value, kind):
+        return (value,)
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"constraints={_of(value)} is not a list: write [pmpnet.constraints.Terminal(...), ...]."
+        )
+    for i, entry in enumerate(value):
+        instance(
+            f"constraints[{i}]", entry, kind, "made by pmpnet.constraints, such as Terminal(...)"
+        )
+    return tuple(value)
+
+
+def same_numbers(counts: list[int]) -> None:
+    """Check that costs written as expressions read the same targets."""
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"the terminal cost reads {counts[0]} target number(s) and the running cost {counts[1]}: "
+            "targets has one row per sample, and y is all of it in both."
+        )
+
+
+def expressible(what: str, fine: bool) -> None:
+    """Check that a cost can be integrated as one more state."""
+    if not fine:
+        raise ValueError(
+            f"{what} has a trained readout and cannot be the running cost of a problem with a free "
+            "horizon: give the readout as a matrix, or use it as the terminal cost."
+        )
+
+
+def cost_of_state(mixed: bool) -> None:
+    """Check that a terminal cost does not read the control."""
+    if mixed:
+        raise ValueError(
+            "the terminal cost depends on u, but at the end there is no control: make it an expression "
+            "of x, or use it as running_cost=."
         )
 
 

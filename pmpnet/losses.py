@@ -6,14 +6,18 @@ z = P x + c in place of the state; ``readout="train"`` decides P and c together 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
 from .penalties import Penalty, Zero
+
+if TYPE_CHECKING:
+    from .expressions import Map
 
 Readout = str | ArrayLike | None
 
@@ -30,6 +34,10 @@ class Loss(ABC):
     """
 
     code: int  # of pmpnet.kernels.losses
+    mixed: bool = False  # whether the control has a part in it
+    parameters: int = 0
+    written: Map | None = None  # of t, x, u, theta, where the loss is an expression
+    map: Map | None = None  # the same without u, as the sweep reads it
     weight: float = 1.0
     readout: Any
     readout_cost: Penalty
@@ -57,6 +65,29 @@ class Loss(ABC):
     def value(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return phi for every sample, in NumPy; y as `encode` returns it."""
 
+    def expression(self, z: Any, y: Any) -> Any:
+        """Return phi as a CasADi expression of columns z and y, y as `encode` returns it."""
+        raise NotImplementedError
+
+    def along(self, t: float, x: np.ndarray, u: Any, theta: Any, y: Any, readout: Any):
+        """Return phi for every sample (M,) at states x (M, d), through the readout.
+
+        Parameters
+        ----------
+        t, u, theta
+            Time, control and parameters, which losses written as expressions may read.
+        y : ndarray
+            As `encode` returns it.
+        readout : (P, c) or None
+            The value of a trained readout.
+        """
+        z = x
+        if self.trained:
+            z = x @ readout.P.T + readout.c
+        elif self.readout is not None:
+            z = x @ self.readout.T
+        return self.value(z, np.asarray(y, np.float64))
+
     def predict(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
         """Return what outputs z predict: the numbers themselves."""
         return z
@@ -64,6 +95,10 @@ class Loss(ABC):
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """Return class probabilities (M, classes) of outputs z."""
         raise TypeError(f"{type(self).__name__} predicts numbers, not classes: use predict().")
+
+    def bound_to(self, parameters: int) -> Loss:
+        """Return the loss as a problem whose samples have so many parameters reads it."""
+        return self
 
     def describe(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -125,6 +160,9 @@ class Squared(Loss):
     def value(self, z, y):
         return self.weight * ((z - y) ** 2).sum(axis=1)
 
+    def expression(self, z, y):
+        return self.weight * ((z - y).T @ (z - y))
+
     def describe(self):
         return dict(weight=self.weight, **super().describe())
 
@@ -166,6 +204,11 @@ class Logistic(Loss):
 
     def value(self, z, y):
         return np.logaddexp(0.0, -y * z)[:, 0]
+
+    def expression(self, z, y):
+        from casadi import exp, fabs, fmax, log1p
+
+        return fmax(-y * z, 0) + log1p(exp(-fabs(y * z)))
 
     def predict(self, z, classes):
         return classes[(z[:, 0] > 0).astype(int)]
@@ -217,6 +260,13 @@ class CrossEntropy(Loss):
 
         return logsumexp(z, axis=1) - np.take_along_axis(z, y.astype(int), axis=1)[:, 0]
 
+    def expression(self, z, y):
+        from casadi import exp, if_else, log, mmax, sum1
+
+        label = sum((if_else(y == j, z[j], 0) for j in range(self.classes)), 0)
+        top = mmax(z)
+        return top + log(sum1(exp(z - top))) - label
+
     def predict(self, z, classes):
         return classes[z[:, : len(classes)].argmax(axis=1)]
 
@@ -230,3 +280,139 @@ class CrossEntropy(Loss):
 
     def _arguments(self) -> str:
         return str(self.classes)
+
+
+class Symbolic(Loss):
+    """Your own cost, said in CasADi: phi(t, x, y), and as a running cost also of u.
+
+    Parameters
+    ----------
+    expression : casadi.SX
+        One expression of the symbols below; a number is a cost that does not change, such as 1
+        as the running cost of a problem of least time.
+    x : casadi.SX or list of them
+        The d symbols of the state.
+    u : casadi.SX or list of them, optional
+        Symbols of the control; only a running cost may depend on them.
+    t : casadi.SX, optional
+        The symbol of time.
+    y : casadi.SX or list of them, optional
+        Symbols of a sample's target.
+    parameters : casadi.SX or list of them, optional
+        Symbols of the problem's ``parameters``, all of them, in their order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything that is not a symbol where one is needed, a symbol used twice, a free symbol
+        in the expression, more than one expression, an operation that cannot be compiled.
+
+    Examples
+    --------
+    >>> import casadi
+    >>> x, y = casadi.SX.sym("x", 2), casadi.SX.sym("y")
+    >>> cost = Symbolic((x[0] * x[1] - y) ** 2, x, y=y)
+    >>> cost.value(np.array([[2.0, 3.0]]), np.array([[5.0]])).item()
+    1.0
+    """
+
+    code = 1
+
+    def __init__(
+        self,
+        expression: Any,
+        x: Any,
+        u: Any = None,
+        t: Any = None,
+        y: Any = None,
+        parameters: Any = None,
+    ) -> None:
+        from casadi import vertcat
+
+        from .expressions import Map, made_of, symbols
+
+        t, x, u, y, theta = symbols(t=t, x=x, u=u, y=y, parameters=parameters)
+        known = "the symbols of t, x, u, y and parameters"
+        value = made_of("expression", expression, (t, x, u, y, theta), known)
+        checks.expression_count("expression", value.numel(), 1, "a cost has")
+        # y stands behind the parameters: both are constants of a sample
+        self._take(Map(t, x, u, vertcat(theta, y), value), y.numel())
+
+    def _take(self, written: Map, reads: int) -> None:
+        super().__init__(None, None, None)
+        self.written, self.reads = written, reads
+        self.parameters = written.parameters - reads  # that the expression has symbols for
+        self.mixed = written.depends_on(written.inputs[2])
+
+    def bound_to(self, parameters: int) -> Symbolic:
+        """Return the cost of a problem with so many parameters; ``map`` is then a cost of x."""
+        from casadi import SX, vertcat
+
+        from .expressions import Map
+
+        t, x, _, theta = self.written.inputs
+        unread = SX.sym("unread", parameters - self.parameters)
+        if self.mixed:  # an integral among the states
+            return self
+        bound = copy.copy(self)
+        bound.map = Map(t, x, SX(0, 1), vertcat(unread, theta), self.written.value)
+        return bound
+
+    def without_energy(self) -> tuple[Symbolic, np.ndarray]:
+        """Return the cost without its energy, and the weights (c,) of the energy.
+
+        The energy is the part weights/2 u^2 with constant weights, whose maximiser is in closed
+        form.
+        """
+        import casadi
+
+        from .expressions import Map
+
+        t, x, u, theta = self.written.inputs
+        value, none = self.written.value, np.zeros(u.numel())
+        curvature, _ = casadi.hessian(value, u)
+        entries = casadi.vertcat(*(curvature[i, i] for i in range(u.numel())))
+        separable = all(i == j for i, j in zip(*curvature.sparsity().get_triplet(), strict=True))
+        if not separable or casadi.symvar(entries):
+            return self, none
+        weights = casadi.evalf(entries).full().ravel()
+        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+            return self, none
+        at_rest = casadi.substitute(value, u, casadi.SX.zeros(u.numel()))
+        slope = casadi.substitute(casadi.gradient(value, u), u, casadi.SX.zeros(u.numel()))
+        rest = Symbolic.__new__(Symbolic)
+        rest._take(Map(t, x, u, theta, at_rest + casadi.dot(slope, u)), self.reads)
+        return rest, weights
+
+    def outputs(self, dim: int, targets: Any) -> int:
+        return dim
+
+    def encode(self, targets, count, outputs, dtype):
+        if self.reads == 0:
+            return np.empty((0, 0), dtype), None
+        return checks.numeric_targets(targets, count, self.reads, dtype), None
+
+    def along(self, t, x, u, theta, y, readout=None):
+        constants = [a for a in (theta, y) if a is not None and np.size(a)]
+        own = np.concatenate(constants, axis=1) if constants else np.empty((len(x), 0))
+        own = own[:, own.shape[1] - self.written.parameters :]  # parameters it does not read first
+        return self.written(t, x, np.asarray(u)[: self.written.controls], own)[:, 0]
+
+    def value(self, z, y):
+        return self.along(0.0, z, np.zeros(self.written.controls), None, y)
+
+    def describe(self):
+        return dict(reads=self.reads, **self.written.describe())
+
+    @classmethod
+    def from_instructions(cls, reads: int, **told: Any) -> Symbolic:
+        """Return the cost that `describe` described; see `pmpnet.expressions.Map`."""
+        from .expressions import Map
+
+        cost = cls.__new__(cls)
+        cost._take(Map.from_instructions(**told), int(reads))
+        return cost
+
+    def __repr__(self) -> str:
+        text = str(self.written.value).strip("[]")
+        return f"Symbolic({text if len(text) <= 60 else text[:57] + '...'})"

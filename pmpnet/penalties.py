@@ -120,7 +120,9 @@ class Penalty:
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         return bool(np.all((self.l2 > 0) | bounded))
 
-    def bound_to(self, shape: tuple[int, int], rows: np.ndarray | None) -> Penalty:
+    def bound_to(
+        self, shape: tuple[int, int], rows: np.ndarray | None, steps: np.ndarray | None = None
+    ) -> Penalty:
         """Return the penalty for controls of a shape, checked; ``rows`` are those of [W b]."""
         for name in ("l1", "l2", "lower", "upper"):
             checks.penalty_shape(f"a weight or bound of {self.name}", getattr(self, name), shape)

@@ -175,11 +175,8 @@ def hamiltonian(certificate: Certificate | Solution, *, ax: Axes | None = None) 
         "what pmpnet.verify returns, or a solution",
     )
     if isinstance(certificate, Solution):
-        times = certificate.times
         certificate = verify(certificate.problem, certificate)
-    else:
-        # where the last interval ends is not known: its value is shown where it starts
-        times = np.append(certificate.times, certificate.times[-1])
+    times = certificate.times
     H, gaps = certificate.hamiltonian, certificate.layer_gaps
     ax = _axes(ax)
     mean = float(H.mean())

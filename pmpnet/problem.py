@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import checks
+from .constraints import Constraint
 from .dynamics.base import Dynamics
 from .losses import Loss
-from .penalties import Penalty, Zero
+from .model import build
+from .penalties import L2, Penalty, Zero
 from .schemes import Scheme
 from .schemes import scheme as scheme_of
 from .sweeps import Readout, Round, Samples, Sweeper
@@ -42,15 +45,23 @@ class Problem:
     running_weight : float, default 1.0
         alpha.
     control_cost : Penalty, optional
-        R and U, from `pmpnet.penalties`. At least one of the three costs is required.
+        R and U, from `pmpnet.penalties`. At least one of the three costs or a constraint is
+        required.
+    constraints : sequence of Constraint, optional
+        From `pmpnet.constraints`; they hold for every sample.
     weights : array-like, shape (M,), optional
         Sample weights, non-negative; scaled to sum 1. Equal without them.
+    parameters : array-like, shape (M, p), optional
+        Constants that differ from sample to sample, for systems, costs and constraints written
+        as expressions: a control that must do for all of them (robust and ensemble control).
     horizon : float, default 1.0
-        T, in the units of time.
+        T, in the units of time; where to begin when it is free.
     steps : int, default 20
         N, the number of equal intervals (layers).
     times : array-like, shape (N+1,), optional
         An increasing grid instead of ``horizon`` and ``steps``.
+    free_horizon : (float, float), optional
+        The horizon is decided too, between these bounds: the whole grid is stretched.
     scheme : str or Scheme, default "euler"
         "euler" (a residual network), "heun", "midpoint", "rk4", or your own tableau. The running
         cost is integrated by the scheme itself.
@@ -90,10 +101,13 @@ class Problem:
         running_cost: Loss | None = None,
         running_weight: float = 1.0,
         control_cost: Penalty | None = None,
+        constraints: Sequence[Constraint] = (),
         weights: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
         horizon: float = 1.0,
         steps: int = 20,
         times: ArrayLike | None = None,
+        free_horizon: tuple[float, float] | None = None,
         scheme: str | Scheme = "euler",
         dtype: DTypeLike | None = None,
     ) -> None:
@@ -111,29 +125,113 @@ class Problem:
             checks.instance(
                 "control_cost", control_cost, Penalty, "one of pmpnet.penalties, such as L2(0.01)"
             )
-        checks.some_cost(terminal_cost, running_cost, control_cost)
+        self.constraints = checks.as_constraints(constraints, Constraint)
+        checks.some_cost(terminal_cost, running_cost, control_cost, *self.constraints)
         self.running_weight = checks.real("running_weight", running_weight, least=0.0)
         self.terminal_cost, self.running_cost = terminal_cost, running_cost
         self.control_cost = Zero() if control_cost is None else control_cost
-        self.penalty = self.control_cost.bound_to(self.control_shape, self.dynamics.rows)
+        self.free_horizon = None
+        if free_horizon is not None:
+            self.free_horizon = checks.horizon_range(free_horizon)
+            self.times = checks.stretched(self.times, *self.free_horizon)
 
         x = checks.samples(initial_states, self.dynamics.dim, self.dtype)
+        self.parameters = checks.parameter_array(
+            parameters, len(x), self.dynamics.parameters, self.dtype
+        )
+        self._check_symbols()
         self.targets = None if targets is None else checks.rectangular("targets", targets)
         outputs, encoded, classes = self._read_targets(self.targets, len(x))
-        self.outputs, self.classes = outputs, classes
+        self.classes = classes
+        self.encoded = encoded
+        running = self._without_energy()
+        theta, read = self._constants(encoded)
+        p = self.parameters.shape[1]
+        bound = [c and c.bound_to(p) for c in (terminal_cost, running)]
+        self.model = build(
+            self.dynamics, bound[1], self.running_weight, read, self.constraints, p,
+            float(self.times[0]), self.free_horizon is not None,
+        )  # fmt: skip
+        none = np.empty((0, 0), self.dtype)
+        if self.model.running is None:  # there is none, or it is an integral among the states
+            outputs = outputs[0], 0
+        # costs written as expressions find their targets behind the parameters
+        encoded = [
+            e if c is not None and c.written is None else none
+            for e, c in zip(encoded, (terminal_cost, self.model.running), strict=True)
+        ]
+        self.outputs = outputs
         self.samples = Samples(
-            x, *encoded, np.empty((0, 0), self.dtype), checks.weights(weights, len(x), self.dtype)
+            self._with_integrals(x), *encoded, theta, checks.weights(weights, len(x), self.dtype)
         )
         self.sweeper = Sweeper(
-            self.dynamics,
+            self.model.dynamics,
             self.scheme,
             self.times,
-            terminal_cost,
-            running_cost,
+            bound[0],
+            self.model.running,
             self.running_weight,
             self.dtype,
             outputs,
+            self.model.extras,
         )
+
+    def _check_symbols(self) -> None:
+        """Check that expressions have the symbols of this problem."""
+        needed = self.dynamics.dim, self.dynamics.controls, self.parameters.shape[1]
+        for loss in (self.terminal_cost, self.running_cost):
+            if loss is not None and loss.written is not None:
+                given = loss.written.dim, loss.written.controls, loss.parameters
+                checks.symbol_counts(repr(loss), given, needed)
+        if self.terminal_cost is not None:
+            checks.cost_of_state(self.terminal_cost.mixed)
+        for constraint in self.constraints:
+            m = constraint.map
+            checks.symbol_counts(repr(constraint), (m.dim, m.controls, m.parameters), needed)
+
+    def _without_energy(self) -> Loss | None:
+        """Return the running cost without its energy, whose maximiser is in closed form.
+
+        The energy joins the control cost in ``penalty``; it still is a part of the running cost
+        when the cost's parts are told.
+        """
+        running, energy, whole = self.running_cost, Zero(), self.control_cost
+        if running is not None and running.mixed and self.dynamics.share == 1.0:
+            rest, weights = running.without_energy()
+            try:
+                energy = L2(self.running_weight * weights)
+                whole, running = self.control_cost + energy, rest
+            except ValueError:  # together they have no closed form: it stays where it was
+                energy = Zero()
+        self.energy = energy
+        self.penalty = whole.bound_to(self.control_shape, self.dynamics.rows, self.steps)
+        return running
+
+    def _constants(self, encoded: list[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return what expressions read of each sample, and how many numbers of its target."""
+        roles = self.terminal_cost, self.running_cost
+        numbers = [
+            encoded[i] for i in (0, 1) if roles[i] is not None and roles[i].written is not None
+        ]
+        numbers = [a for a in numbers if a.size]
+        checks.same_numbers([a.shape[1] for a in numbers])
+        read, running = self.parameters[:, :0], self.parameters[:, :0]
+        if numbers:
+            read = numbers[0]
+        if self.free_horizon is not None and roles[1] is not None and roles[1].written is None:
+            running = encoded[1]
+        theta = np.concatenate([self.parameters, read, running], axis=1)
+        return np.ascontiguousarray(theta), (read.shape[1], running.shape[1])
+
+    def _with_integrals(self, x: np.ndarray) -> np.ndarray:
+        """Return the states with those behind the user's: integrals at 0, the stretch at 1."""
+        more = self.model.dynamics.dim - self.dynamics.dim
+        if not more:
+            return x
+        added = np.zeros((len(x), more), self.dtype)
+        if self.model.free:
+            added[:, -1] = 1.0
+        return np.concatenate([x, added], axis=1)
 
     def _read_targets(self, targets: Any, count: int):
         outputs, encoded, classes, read = [], [], None, False
@@ -158,7 +256,11 @@ class Problem:
     @cached_property
     def flow_sweeper(self) -> Sweeper:
         """The sweep without costs: for points that have no targets."""
-        return Sweeper(self.dynamics, self.scheme, self.times, None, None, 0.0, self.dtype, (0, 0))
+        return self.flow_on(self.times)
+
+    def flow_on(self, times: np.ndarray) -> Sweeper:
+        """Return the sweep without costs on another grid."""
+        return Sweeper(self.dynamics, self.scheme, times, None, None, 0.0, self.dtype, (0, 0))
 
     # --------------------------------------------------------------------------- its sizes
 
@@ -175,13 +277,24 @@ class Problem:
     @property
     def initial_states(self) -> np.ndarray:
         """The samples, (M, d)."""
-        return self.samples.x
+        x = self.samples.x
+        return x if x.shape[1] == self.dynamics.dim else x[:, : self.dynamics.dim]
 
     @property
     def weights(self) -> np.ndarray:
         """Sample weights, summing to 1, (M,)."""
         w = self.samples.weights
         return w if len(w) else np.full(self.samples.count, 1.0 / self.samples.count, self.dtype)
+
+    @cached_property
+    def constraint_names(self) -> tuple[str, ...]:
+        """The constraints' names; those without are numbered by kind."""
+        names = []
+        for c in self.constraints:
+            number = sum(other.kind == c.kind for other in self.constraints[: len(names) + 1])
+            names.append(c.name or f"{c.kind} {number}")
+        checks.constraint_names(names)
+        return tuple(names)
 
     @cached_property
     def trained_readouts(self) -> tuple[tuple[int, ...], ...]:
@@ -224,11 +337,33 @@ class Problem:
 
     # ------------------------------------------------------------------- what it answers
 
-    def sweep(self, u: np.ndarray, readouts: Readouts, **wanted: Any) -> Round:
-        """Run one round of the compiled sweep; see `pmpnet.sweeps.Sweeper.run`."""
-        return self.sweeper.run(self.samples, u, readouts, **wanted)
+    def sweep(
+        self,
+        u: np.ndarray,
+        readouts: Readouts,
+        stretch: float = 1.0,
+        samples: Samples | None = None,
+        **wanted: Any,
+    ) -> Round:
+        """Run one round of the compiled sweep; see `pmpnet.sweeps.Sweeper.run`.
 
-    def terms(self, u: ArrayLike, readout: Any = None) -> dict[str, float]:
+        Parameters
+        ----------
+        u : ndarray, shape (N, c)
+        readouts : pair of Readout or None
+        stretch : float
+            Of a free horizon, over the one the grid has.
+        samples : Samples, optional
+            Some of the problem's, in place of all.
+        """
+        samples = self.samples if samples is None else samples
+        if self.model.free:
+            samples = samples.with_last_state(stretch)
+        return self.sweeper.run(samples, u, readouts, **wanted)
+
+    def terms(
+        self, u: ArrayLike, readout: Any = None, horizon: float | None = None
+    ) -> dict[str, float]:
         """Return the cost's parts: terminal, running, control and readout.
 
         Parameters
@@ -236,22 +371,45 @@ class Problem:
         u : array-like, shape (N, c)
         readout : (P, c) pair, or dict of them by role, optional
             Value of a trained readout; the seeded start without it.
+        horizon : float, optional
+            Where it is free; the grid's own without it.
         """
         u = checks.controls(u, self.control_shape)
-        readouts = self.as_readouts(readout)
-        return self.terms_of(self.sweep(u, readouts, backward=False), u, readouts)
+        readouts, stretch = self.as_readouts(readout), self.as_stretch(horizon)
+        done = self.sweep(u, readouts, stretch, backward=False)
+        return self.terms_of(done, u, readouts, stretch)
 
-    def terms_of(self, done: Round, u: np.ndarray, readouts: Readouts) -> dict[str, float]:
+    def terms_of(
+        self, done: Round, u: np.ndarray, readouts: Readouts, stretch: float = 1.0
+    ) -> dict[str, float]:
         """Return the cost's parts, given a round."""
         with np.errstate(over="ignore", invalid="ignore"):  # as the sweep: inf or NaN, no warning
-            control = float((self.steps * self.penalty.layer_values(u)).sum())
-        terms = {"terminal": done.terminal, "running": done.running, "control": control}
+            control = stretch * float((self.metric * self.penalty.layer_values(u)).sum())
+            energy = stretch * float((self.metric * self.energy.layer_values(u)).sum())
+        terms = {
+            "terminal": done.terminal,
+            "running": done.running + energy,
+            "control": control - energy,
+        }
+        for name, c, value in zip(
+            self.model.terms, self.model.extras.coefficients, done.integrals, strict=True
+        ):
+            if name:
+                terms[name] += c * float(value)
         if self.trained_readouts:
             terms["readout"] = sum(
                 float(self.readout_penalty(roles).layer_values(matrix(readouts[roles[0]])).sum())
                 for roles in self.trained_readouts
             )
         return terms
+
+    def as_stretch(self, horizon: float | None) -> float:
+        """Return the stretch of the grid that a horizon is."""
+        if horizon is None:
+            return 1.0
+        checks.horizon_free(self.free_horizon)
+        T = checks.real("horizon", horizon, above=0.0)
+        return T / self.length
 
     def readout_penalty(self, roles: tuple[int, ...]) -> Penalty:
         """Return the penalty on a trained readout, for the matrix [P c] of shape (q, d + 1)."""
@@ -264,18 +422,39 @@ class Problem:
         """h_k, the lengths of the intervals, (N,)."""
         return np.diff(self.times)
 
-    def cost(self, u: ArrayLike, readout: Any = None) -> float:
-        """Return J(u).
+    def control_values(self, u: np.ndarray) -> np.ndarray:
+        """Return R(u_k) of every layer, (N,), without the running cost's energy."""
+        return self.penalty.layer_values(u) - self.energy.layer_values(u)
+
+    @property
+    def length(self) -> float:
+        """T, the length of the grid."""
+        return float(self.times[-1] - self.times[0])
+
+    @property
+    def metric(self) -> np.ndarray:
+        """What a control entry weighs in inner products and in the control cost, (N,).
+
+        h_k; for K particles of a measure h_k / K.
+        """
+        return self.steps * self.dynamics.share
+
+    def cost(self, u: ArrayLike, readout: Any = None, horizon: float | None = None) -> float:
+        """Return J(u); violations of constraints have no part in it.
 
         Parameters
         ----------
         u : array-like, shape (N, c)
         readout : (P, c) pair, or dict of them by role, optional
             Value of a trained readout; the seeded start without it.
+        horizon : float, optional
+            Where it is free; the grid's own without it.
         """
-        return float(sum(self.terms(u, readout).values()))
+        return float(sum(self.terms(u, readout, horizon).values()))
 
-    def gradient(self, u: ArrayLike, readout: Any = None) -> np.ndarray:
+    def gradient(
+        self, u: ArrayLike, readout: Any = None, horizon: float | None = None
+    ) -> np.ndarray:
         """Return dJ/du of every differentiable term, exact for the discrete problem.
 
         Parameters
@@ -289,24 +468,93 @@ class Problem:
             Not divided by h. L1, Group and the indicators of sets have no part in it.
         """
         u = checks.controls(u, self.control_shape)
-        g = self.sweep(u, self.as_readouts(readout)).g
-        return -self.steps[:, None] * (g - self.penalty.gradient(u))
+        stretch = self.as_stretch(horizon)
+        g = self.sweep(u, self.as_readouts(readout), stretch).g
+        R = stretch * self.metric[:, None] * self.penalty.gradient(u)
+        return R - self.steps[:, None] * g
 
-    def states(self, u: ArrayLike) -> np.ndarray:
+    def states(self, u: ArrayLike, horizon: float | None = None) -> np.ndarray:
         """Return the states x_k of every sample, (N+1, M, d)."""
         u = checks.controls(u, self.control_shape)
-        return self.sweep(u, self.initial_readouts(), backward=False, states=True).states
+        done = self.sweep(
+            u, self.initial_readouts(), self.as_stretch(horizon), backward=False, states=True
+        )
+        return self.own(done.states)
 
-    def costates(self, u: ArrayLike, readout: Any = None) -> np.ndarray:
+    def costates(
+        self, u: ArrayLike, readout: Any = None, horizon: float | None = None
+    ) -> np.ndarray:
         """Return the costates p_k, minus the sensitivity of J to x_k, (N+1, M, d).
 
         They are the transpose of the very steps taken, with the sample weights folded in.
         """
         u = checks.controls(u, self.control_shape)
-        return self.sweep(u, self.as_readouts(readout), costates=True).costates
+        done = self.sweep(u, self.as_readouts(readout), self.as_stretch(horizon), costates=True)
+        return self.own(done.costates)
+
+    def constraint_values(
+        self, u: np.ndarray, readouts: Readouts, stretch: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of the constraints.
+
+        Returns
+        -------
+        terminal : ndarray, shape (M, q)
+            Those at the end, and behind them those of integrals.
+        path : ndarray, shape (N, 2, M, q)
+            Those along the way, at the start and the end of every interval.
+        """
+        x = self.sweep(u, readouts, stretch, backward=False, states=True).states.astype(float)
+        M, (terminal, path) = x.shape[1], self.model.extras[2:]
+        at_end, on_path = np.zeros((M, 0)), np.zeros((self.intervals, 2, M, 0))
+        constants = self.parameters.astype(float)
+        if terminal is not None:
+            at_end = terminal.map(self.times[-1], x[-1], u[-1, :0], constants)
+        if path is not None:
+            on_path = np.stack(
+                [
+                    [path.map(self.times[k + i], x[k + i], u[k], constants) for i in (0, 1)]
+                    for k in range(self.intervals)
+                ]
+            )
+        return at_end, on_path
+
+    def by_constraint(self, at_end: np.ndarray, on_path: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each constraint's part of values or multipliers, by its name."""
+        found, used = {}, {"terminal": 0, "path": 0}
+        kinds = ("terminal", "integral", "path")
+        order = sorted(
+            range(len(self.constraints)), key=lambda i: kinds.index(self.constraints[i].kind)
+        )
+        for i in order:
+            constraint = self.constraints[i]
+            place, values = ("path", on_path) if constraint.kind == "path" else ("terminal", at_end)
+            first = used[place]
+            used[place] = first + constraint.map.rows
+            found[self.constraint_names[i]] = values[..., first : used[place]]
+        return {name: found[name] for name in self.constraint_names}
+
+    def cost_of(self, u: np.ndarray, readouts: Readouts, stretch: float = 1.0) -> float:
+        """Return J, as `cost` does, of parts that are checked already."""
+        done = self.sweep(u, readouts, stretch, backward=False)
+        return float(sum(self.terms_of(done, u, readouts, stretch).values()))
+
+    def mean_loss(
+        self, role: int, t: float, x: np.ndarray, u: np.ndarray, readouts: Readouts
+    ) -> float:
+        """Return the weighted mean of the terminal (0) or running (1) loss at states, in NumPy."""
+        loss = (self.terminal_cost, self.running_cost)[role]
+        if loss is None:
+            return 0.0
+        values = loss.along(t, x, u, self.parameters, self.encoded[role], readouts[role])
+        return float(np.asarray(self.weights, np.float64) @ values)
+
+    def own(self, trajectory: np.ndarray) -> np.ndarray:
+        """Return the user's part of states or costates, without integrals."""
+        return trajectory[..., : self.dynamics.dim]
 
     def __repr__(self) -> str:
-        M, d = self.samples.x.shape
+        M, d = self.initial_states.shape
         lines = [
             f"Problem: {M} sample{'s' * (M != 1)} in dimension {d}, {self.intervals} intervals on "
             f"[{self.times[0]:g}, {self.times[-1]:g}], {self.scheme.name}, {self.dtype.name}",
@@ -317,6 +565,11 @@ class Problem:
         if self.running_cost is not None:
             lines.append(f"  running cost   {self.running_weight:g} * {self.running_cost!r}")
         lines.append(f"  control cost   {self.control_cost!r}")
+        if self.free_horizon is not None:
+            low, high = self.free_horizon
+            lines.append(f"  horizon        free between {low:g} and {high:g}")
+        for name, constraint in zip(self.constraint_names, self.constraints, strict=True):
+            lines.append(f"  constraint     {name}: {constraint!r}")
         return "\n".join(lines)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .penalties import Box
 from .problem import Problem, Readouts, matrix
-from .sweeps import Readout, Samples
+from .sweeps import Multipliers, Readout, Round, Samples
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Point:
     v : ndarray, shape (n,)
         The decision vector.
     terms : dict
-        The cost's parts.
+        The cost's parts, whose sum is J.
     cost : float
-        J(v), their sum.
+        What a method lowers: J(v), and the terms of the augmented Lagrangian where there are
+        constraints.
     g : ndarray, shape (n,)
         Minus the gradient of the sampled costs, in the inner product of `Reduced`: for the
         control, the g_k of the Hamiltonian <g_k, u>.
@@ -35,6 +37,11 @@ class Point:
     terms: dict[str, float]
     cost: float
     g: np.ndarray
+
+    @property
+    def price(self) -> float:
+        """J(v)."""
+        return float(sum(self.terms.values()))
 
     @property
     def finite(self) -> bool:
@@ -48,17 +55,24 @@ class Reduced:
     Attributes
     ----------
     metric : ndarray, shape (n,)
-        Weights of the inner product: h_k for the control (that of L2(0, T)), 1 for readouts.
+        Weights of the inner product: h_k for the control (that of L2(0, T)), 1 for readouts, T
+        for the stretch of a free horizon.
     nfev, njev : float
         Forward and backward sweeps so far; one over all samples counts 1.
+    multipliers : Multipliers or None
+        Of the augmented Lagrangian, where the problem has constraints.
     """
 
-    def __init__(self, problem: Problem, samples: Samples | None = None) -> None:
-        self.problem = problem
+    def __init__(
+        self,
+        problem: Problem,
+        samples: Samples | None = None,
+        multipliers: Multipliers | None = None,
+    ) -> None:
+        self.problem, self.multipliers = problem, multipliers
         self.samples = problem.samples if samples is None else samples
         N, c = problem.control_shape
         self.controls = N * c
-        h = np.repeat(problem.steps, c)
         # parts beside the control: (slice of v, shape of [P c], penalty, roles)
         self.parts = []
         end = self.controls
@@ -69,8 +83,13 @@ class Reduced:
                 (slice(end, end + size), shape, problem.readout_penalty(roles), roles)
             )
             end += size
-        self.size = end
-        self.metric = np.concatenate([h, np.ones(end - self.controls)])
+        weights = [np.repeat(problem.metric, c), np.ones(end - self.controls)]
+        self.range = None
+        if problem.free_horizon is not None:
+            self.range = Box(*(bound / problem.length for bound in problem.free_horizon))
+            weights.append(np.full(1, problem.length))
+        self.metric = np.concatenate(weights)
+        self.size = len(self.metric)
         self.nfev = self.njev = 0.0
 
     # ----------------------------------------------------------------------- the vector
@@ -88,9 +107,15 @@ class Reduced:
                 found[i] = Readout(P[:, :-1], P[:, -1])
         return found[0], found[1]
 
-    def join(self, u: np.ndarray, readouts: Readouts) -> np.ndarray:
-        """Return the vector of a control and readouts."""
+    def stretch(self, v: np.ndarray) -> float:
+        """Return the stretch of the horizon; 1 where it is fixed."""
+        return 1.0 if self.range is None else float(v[-1])
+
+    def join(self, u: np.ndarray, readouts: Readouts, stretch: float = 1.0) -> np.ndarray:
+        """Return the vector of a control, readouts and the stretch of a free horizon."""
         rest = [matrix(readouts[roles[0]]).ravel() for *_, roles in self.parts]
+        if self.range is not None:
+            rest.append(np.full(1, stretch))
         return np.concatenate([np.asarray(u, np.float64).ravel(), *rest])
 
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
@@ -103,25 +128,50 @@ class Reduced:
 
     # ----------------------------------------------------------------------- the sweeps
 
+    def sweep(self, v: np.ndarray, **wanted: bool) -> Round:
+        """Run one round at v; see `pmpnet.sweeps.Sweeper.run`. The caller counts it."""
+        return self.problem.sweep(
+            self.control(v), self.readouts(v), self.stretch(v), self.samples,
+            multipliers=self.multipliers, **wanted,
+        )  # fmt: skip
+
+    def terms(self, v: np.ndarray, done: Round) -> dict[str, float]:
+        """Return the parts of J, given a round at v."""
+        return self.problem.terms_of(done, self.control(v), self.readouts(v), self.stretch(v))
+
     def cost(self, v: np.ndarray) -> float:
-        """Return J(v), by a forward sweep."""
-        u, readouts = self.control(v), self.readouts(v)
-        done = self.problem.sweeper.run(self.samples, u, readouts, backward=False)
+        """Return what `Point.cost` is, by a forward sweep."""
+        done = self.sweep(v, backward=False)
         self.nfev += self._share
-        return float(sum(self.problem.terms_of(done, u, readouts).values()))
+        return float(sum(self.terms(v, done).values())) + done.constraints
 
     def evaluate(self, v: np.ndarray) -> Point:
-        """Return J(v) and g(v), by a fused round: one forward and one backward sweep."""
-        u, readouts = self.control(v), self.readouts(v)
-        done = self.problem.sweeper.run(self.samples, u, readouts)
+        """Return cost and g at v, by a fused round: one forward and one backward sweep."""
+        free = self.range is not None
+        done = self.sweep(v, initial=free)
         self.nfev += self._share
         self.njev += self._share
-        terms = self.problem.terms_of(done, u, readouts)
+        terms = self.terms(v, done)
         g = np.empty(self.size)
-        g[: self.controls] = done.g.ravel()
+        g[: self.controls] = (done.g / self.problem.dynamics.share).ravel()
         for where, _, _, roles in self.parts:
             g[where] = -sum(matrix(done.readouts[i]) for i in roles).ravel()
-        return Point(v, terms, float(sum(terms.values())), g)
+        if free:
+            slope = float(np.add.reduce(done.initial[:, -1], dtype=np.float64))
+            g[-1] = (slope - self._control_cost(v)) / self.metric[-1]
+        return Point(v, terms, float(sum(terms.values())) + done.constraints, g)
+
+    def sampled(self, v: np.ndarray, at: np.ndarray) -> float:
+        """Return the part of the cost at v whose gradient is -g, R being that of the point at."""
+        done = self.sweep(v, backward=False)
+        terms = self.problem.terms_of(done, self.control(at), self.readouts(at), 0.0)
+        sampled = terms["terminal"] + terms["running"] + done.constraints
+        return sampled + self.stretch(v) * self._control_cost(at) * (self.range is not None)
+
+    def _control_cost(self, v: np.ndarray) -> float:
+        problem = self.problem
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((problem.metric * problem.penalty.layer_values(self.control(v))).sum())
 
     def on(self, index: np.ndarray) -> Reduced:
         """Return the reduced problem on some of the samples; its sweeps are counted here."""
@@ -138,17 +188,28 @@ class Reduced:
 
     # ------------------------------------------------------------- penalties and certificates
 
-    def _each(self, function, *vectors: np.ndarray) -> np.ndarray:
+    def _each(self, function, *vectors: np.ndarray, stretch: float = 1.0) -> np.ndarray:
+        """Apply function(penalty, its weight, parts of the vectors) to each part of the vector."""
         out = np.empty(self.size)
         heads = [self.control(v) for v in vectors]
-        out[: self.controls] = function(self.problem.penalty, *heads).ravel()
+        out[: self.controls] = function(self.problem.penalty, stretch, *heads).ravel()
         for where, shape, penalty, _ in self.parts:
-            out[where] = function(penalty, *(v[where].reshape(shape) for v in vectors)).ravel()
+            out[where] = function(penalty, 1.0, *(v[where].reshape(shape) for v in vectors)).ravel()
+        if self.range is not None:
+            out[-1] = function(self.range, 1.0, *(v[None, -1:] for v in vectors)).item()
         return out
 
     def argmax(self, z: np.ndarray, rho: float) -> np.ndarray:
-        """Return argmax_v <z, v> - R(v) - rho/2 |v|^2 over U, pointwise and exact."""
-        return self._each(lambda penalty, part: penalty.argmax(part, rho), z)
+        """Return argmax_v <z, v> - R(v) - rho/2 |v|^2 over U, pointwise and exact.
+
+        Where the horizon is free, R counts as often as the new horizon says.
+        """
+        stretch = 1.0
+        if self.range is not None:
+            stretch = self.range.argmax(z[None, -1:], rho).item()
+        return self._each(
+            lambda penalty, c, part: penalty.argmax(part / c, rho / c), z, stretch=stretch
+        )
 
     def prox(self, y: np.ndarray, gamma: float) -> np.ndarray:
         """Return argmin_v R(v) + |v - y|^2 / (2 gamma) over U."""
@@ -156,19 +217,26 @@ class Reduced:
 
     def prox_rest(self, y: np.ndarray, gamma: float) -> np.ndarray:
         """Return the proximal map of what is not differentiable in R: l1, groups and U."""
-        return self._each(lambda penalty, part: penalty.rest.prox(part, gamma), y)
+        stretch = 1.0 if self.range is None else self.range.project(y[None, -1:]).item()
+        return self._each(
+            lambda penalty, c, part: penalty.rest.prox(part, gamma * c), y, stretch=stretch
+        )
 
     def penalty_gradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of the differentiable part of R."""
-        return self._each(lambda penalty, part: penalty.gradient(part), v)
+        return self._each(
+            lambda penalty, c, part: c * penalty.gradient(part), v, stretch=self.stretch(v)
+        )
 
     def penalty_subgradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of R, with the usual subgradient where it has none."""
-        return self._each(lambda penalty, part: penalty.subgradient(part), v)
+        return self._each(
+            lambda penalty, c, part: c * penalty.subgradient(part), v, stretch=self.stretch(v)
+        )
 
     def project(self, v: np.ndarray) -> np.ndarray:
         """Return the nearest point of U."""
-        return self._each(lambda penalty, part: penalty.project(part), v)
+        return self._each(lambda penalty, c, part: penalty.project(part), v)
 
     def violation(self, v: np.ndarray) -> float:
         """Largest amount by which a bound is passed."""
@@ -188,17 +256,17 @@ class Reduced:
 
     def layer_gaps(self, v: np.ndarray, g: np.ndarray) -> np.ndarray:
         """D_k = max_v [<g_k, v> - R(v)] - [<g_k, u_k> - R(u_k)] of every layer, shape (N,)."""
-        penalty = self.problem.penalty
+        penalty, c = self.problem.penalty, self.stretch(v)
         u, slope = self.control(v), self.control(g)
         if not penalty.coercive:
             return np.full(len(u), np.nan)
-        best = penalty.argmax(slope, 0.0)
-        here = (slope * u).sum(axis=1) - penalty.layer_values(u)
-        return (slope * best).sum(axis=1) - penalty.layer_values(best) - here
+        best = penalty.argmax(slope / c, 0.0)
+        here = (slope * u).sum(axis=1) - c * penalty.layer_values(u)
+        return (slope * best).sum(axis=1) - c * penalty.layer_values(best) - here
 
     def gap(self, v: np.ndarray, g: np.ndarray) -> float:
         """Hamiltonian gap sum_k h_k D_k of the control; NaN where the maximum is infinite."""
-        return float((self.problem.steps * self.layer_gaps(v, g)).sum())
+        return float((self.problem.metric * self.layer_gaps(v, g)).sum())
 
 
 class _Batch(Reduced):
@@ -207,6 +275,8 @@ class _Batch(Reduced):
     def __init__(self, whole: Reduced, index: np.ndarray) -> None:
         self.__dict__.update(whole.__dict__)
         self.whole, self.samples = whole, whole.samples.take(index)
+        if whole.multipliers is not None:
+            self.multipliers = whole.multipliers.take(index)
 
     def cost(self, v: np.ndarray) -> float:
         cost = super().cost(v)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,14 @@ from numpy.typing import ArrayLike
 
 from . import checks
 from .problem import ROLES, Problem, Readouts
-from .sweeps import Readout, Samples
+from .sweeps import Multipliers, Readout, Samples
 
 HISTORY = np.dtype(
     [(name, np.float64) for name in ("cost", "gap", "residual", "rho", "sweeps", "seconds")]
 )
+
+# What Solution.status says
+CONVERGED, OUT_OF_ITERATIONS, STOPPED, NOT_FINITE, INTERRUPTED, STALLED, INFEASIBLE = range(7)
 
 
 class Seconds(NamedTuple):
@@ -51,8 +55,8 @@ class Solution:
     success : bool
         Whether the method's own stopping test was met.
     status : int
-        0 converged; 1 out of iterations; 2 stopped early by the method or the callback; 3 a cost
-        or gradient became non-finite; 4 interrupted.
+        0 converged; 1 out of iterations; 2 stopped by the callback; 3 a cost or gradient became
+        non-finite; 4 interrupted; 5 the method could go no further; 6 constraints not met.
     message : str
         Why it stopped, as a sentence.
     nit : int
@@ -66,7 +70,11 @@ class Solution:
     residual : float
         Fixed-point residual, with proximal weight 1.
     violations : dict
-        Largest violation of every named constraint; ``"controls"`` is that of the set U.
+        Largest violation of every constraint, by its name; ``"controls"`` is that of the set U.
+    multipliers : dict
+        Of every constraint, by its name: J + sum <multiplier, expression> is stationary.
+        (M, q) at the end and for integrals; densities in time (N, 2, M, q) on the path, at the
+        start and the end of every interval. Positive where the upper bound holds back.
     horizon : float
         Length of the time interval.
     seconds : Seconds
@@ -97,6 +105,8 @@ class Solution:
     violations: dict[str, float]
     seconds: Seconds
     method: str
+    stretch: float = 1.0
+    lagrangian: Multipliers | None = None
     multistart: list[dict[str, Any]] = field(default_factory=list)
     annotations: dict[str, Any] = field(default_factory=dict)
 
@@ -106,7 +116,16 @@ class Solution:
 
     @property
     def times(self) -> np.ndarray:
-        return self.problem.times
+        times = self.problem.times
+        return times if self.stretch == 1.0 else times[0] + self.stretch * (times - times[0])
+
+    @property
+    def multipliers(self) -> dict[str, np.ndarray]:
+        if self.lagrangian is None:
+            return {}
+        # every sample's constraint counts 1/M in the augmented Lagrangian
+        count, m = self.problem.samples.count, self.lagrangian
+        return self.problem.by_constraint(m.terminal / count, m.path / count)
 
     @property
     def horizon(self) -> float:
@@ -136,12 +155,21 @@ class Solution:
         k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.controls) - 1)
         return self.controls[k]
 
-    def states(self, x: ArrayLike | None = None) -> np.ndarray:
-        """Return the states on the grid, (N+1, M, d), of the samples or of new points x (M, d)."""
-        samples = self.problem.samples if x is None else self._points(x)
+    def states(self, x: ArrayLike | None = None, parameters: ArrayLike | None = None) -> np.ndarray:
+        """Return the states on the grid, (N+1, M, d), of the samples or of new points x (M, d).
+
+        Parameters
+        ----------
+        x : array-like, shape (M, d), optional
+        parameters : array-like, shape (M, p), optional
+            Those of new points, where the system has parameters.
+        """
+        samples = self._samples if x is None else self._points(x, parameters)
         return self._forward(samples, states=True).states
 
-    def state_at(self, t: float, x: ArrayLike | None = None) -> np.ndarray:
+    def state_at(
+        self, t: float, x: ArrayLike | None = None, parameters: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the states at time t, (M, d): a partial step from the grid point before it."""
         from .integrate import step
 
@@ -149,18 +177,25 @@ class Solution:
         k = int(
             np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.controls) - 1)
         )
-        before = self.states(x)[k]
+        samples = self._samples if x is None else self._points(x, parameters)
+        before = self._forward(samples, states=True).states[k]
         if t == self.times[k]:
             return before
         p = self.problem
         return step(
-            p.dynamics, p.scheme, self.times[k], t - self.times[k], before, self.controls[k]
-        )
+            p.dynamics, p.scheme, self.times[k], t - self.times[k], before, self.controls[k],
+            samples.theta,
+        )  # fmt: skip
 
     def costates(self) -> np.ndarray:
-        """Return the costates on the grid, (N+1, M, d): minus the sensitivity of the cost."""
-        done = self.problem.sweep(self.controls, self.readouts, costates=True)
-        return done.costates
+        """Return the costates on the grid, (N+1, M, d): minus the sensitivity of the cost.
+
+        With constraints it is the sensitivity of the cost with their multipliers' terms.
+        """
+        done = self.problem.sweep(
+            self.controls, self.readouts, self.stretch, costates=True, multipliers=self.lagrangian
+        )
+        return self.problem.own(done.costates)
 
     def resimulate(self, rtol: float = 1e-9) -> Resimulation:
         """Run the control through an independent high-order integrator (scipy's DOP853).
@@ -179,17 +214,23 @@ class Solution:
         from .integrate import resimulate
 
         rtol = checks.real("rtol", rtol, above=0.0)
-        terms, states = resimulate(self.problem, self.controls, self.readouts, rtol)
+        terms, states = resimulate(self.problem, self.times, self.controls, self.readouts, rtol)
         return Resimulation(float(sum(terms.values())), terms, states)
 
     # -------------------------------------------------------------------- as a map of points
 
-    def flow(self, x: ArrayLike) -> np.ndarray:
-        """Return x(T) of new points x (M, d)."""
-        samples = self._points(x)
+    def flow(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
+        """Return x(T) of new points x (M, d), with their parameters (M, p) where there are any."""
+        samples = self._points(x, parameters)
         return self._forward(samples, final=True).final if samples.count else samples.x
 
-    def inverse(self, z: ArrayLike, tol: float = 1e-12, max_iter: int = 1000) -> np.ndarray:
+    def inverse(
+        self,
+        z: ArrayLike,
+        tol: float = 1e-12,
+        max_iter: int = 1000,
+        parameters: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the points whose flow is z, layer by layer backwards, by fixed-point iteration.
 
         Parameters
@@ -199,6 +240,8 @@ class Solution:
             Largest last step of the iteration, relative to 1 + |x|.
         max_iter : int, default 1000
             Iterations per layer.
+        parameters : array-like, shape (M, p), optional
+            Those of the points, where the system has parameters.
 
         Raises
         ------
@@ -213,12 +256,13 @@ class Solution:
 
         p = self.problem
         x = checks.points(z, p.dynamics.dim, np.float64)
+        theta = checks.parameter_array(parameters, len(x), p.dynamics.parameters, np.float64)
         for k in range(p.intervals - 1, -1, -1):
-            target, h = x, p.steps[k]
+            target, t, h = x, self.times[k], self.times[k + 1] - self.times[k]
             for _ in range(max_iter):
                 with np.errstate(over="ignore", invalid="ignore"):
-                    moved = step(p.dynamics, p.scheme, p.times[k], h, x, self.controls[k]) - x
-                    following = target - moved
+                    after = step(p.dynamics, p.scheme, t, h, x, self.controls[k], theta)
+                    following = target - (after - x)
                     change = np.abs(following - x).max(initial=0.0)
                 x = following
                 if not change > tol * (1.0 + np.abs(x).max(initial=0.0)):
@@ -228,10 +272,10 @@ class Solution:
             )
         return x
 
-    def outputs(self, x: ArrayLike) -> np.ndarray:
+    def outputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return z(T) = P x(T) + c of new points, (M, q): what the loss reads."""
         role = self._role
-        z = self.flow(x)
+        z = self.flow(x, parameters)
         loss = (self.problem.terminal_cost, self.problem.running_cost)[role]
         if loss.readout is None:
             return z
@@ -240,17 +284,17 @@ class Solution:
             return z @ P.T + c
         return z @ loss.readout.T
 
-    def predict(self, x: ArrayLike) -> np.ndarray:
+    def predict(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class labels, or numbers, of new points x (M, d)."""
-        return self._loss.predict(self.outputs(x), self.problem.classes)
+        return self._loss.predict(self.outputs(x, parameters), self.problem.classes)
 
-    def predict_proba(self, x: ArrayLike) -> np.ndarray:
+    def predict_proba(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class probabilities of new points, (M, classes), in the order of the labels."""
-        return self._loss.probabilities(self.outputs(x))
+        return self._loss.probabilities(self.outputs(x, parameters))
 
-    def score(self, x: ArrayLike, y: ArrayLike) -> float:
+    def score(self, x: ArrayLike, y: ArrayLike, parameters: ArrayLike | None = None) -> float:
         """Return the accuracy on labelled points, or the coefficient of determination R2."""
-        predicted = self.predict(x)
+        predicted = self.predict(x, parameters)
         y = checks.as_many(y, len(predicted))
         if self.problem.classes is not None:
             return float(np.mean(predicted == y.reshape(predicted.shape)))
@@ -273,15 +317,28 @@ class Solution:
         checks.has_loss(loss)
         return loss
 
-    def _points(self, x: ArrayLike) -> Samples:
+    @property
+    def _samples(self) -> Samples:
+        """The problem's samples, as `flow_on` reads them."""
         p = self.problem
         none = np.empty((0, 0), p.dtype)
-        return Samples(
-            checks.points(x, p.dynamics.dim, p.dtype), none, none, none, np.empty(0, p.dtype)
-        )
+        x = np.ascontiguousarray(p.initial_states)
+        return Samples(x, none, none, p.parameters, np.empty(0, p.dtype))
+
+    def _points(self, x: ArrayLike, parameters: ArrayLike | None) -> Samples:
+        p = self.problem
+        none = np.empty((0, 0), p.dtype)
+        x = checks.points(x, p.dynamics.dim, p.dtype)
+        theta = checks.parameter_array(parameters, len(x), p.dynamics.parameters, p.dtype)
+        return Samples(x, none, none, theta, np.empty(0, p.dtype))
+
+    @cached_property
+    def _flow(self):
+        p = self.problem
+        return p.flow_sweeper if self.stretch == 1.0 else p.flow_on(self.times)
 
     def _forward(self, samples: Samples, **wanted: Any):
-        return self.problem.flow_sweeper.run(samples, self.controls, backward=False, **wanted)
+        return self._flow.run(samples, self.controls, backward=False, **wanted)
 
     # -------------------------------------------------------------------------- on disk
 
@@ -313,6 +370,12 @@ class Solution:
                 f"{len(self.controls)} x {self.controls.shape[1]}, {zeros:.0%} exactly zero",
             ),
         ]
+        worst = {n: v for n, v in self.violations.items() if n != "controls"}
+        if worst:
+            shown = ", ".join(f"{name} {value:.2g}" for name, value in worst.items())
+            rows.append(("violations", shown))
+        if self.problem.free_horizon is not None:
+            rows.append(("horizon", f"{self.horizon:.8g}"))
         if self.multistart:
             rows.append(
                 (

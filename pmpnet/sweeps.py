@@ -6,16 +6,17 @@ chunks are functions of the problem's sizes, and the chunks' sums are added in t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from math import ceil
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from . import checks
 from .dynamics.base import Dynamics, even
 from .losses import Loss
 from .schemes import Scheme
+
+if TYPE_CHECKING:
+    from .expressions import Map
 
 # What a block keeps for its way back should stay in a core's second-level cache, and every layer
 # of a block costs some 160 nanoseconds beside its arithmetic. Measured at d = 2, N = 50, 10,240
@@ -35,6 +39,8 @@ MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
 # Waking another thread takes some 30 to 50 microseconds; one thread does some 50 Gflop/s of this
 # count: below 150 microseconds of work a second thread does not pay.
 PARALLEL_FLOPS = 8.0e6
+
+ABSENT = "absent"  # the text of a cost that there is not
 
 _threads: int | None = None
 
@@ -125,20 +131,71 @@ class Readout(NamedTuple):
     c: np.ndarray
 
 
+class Bounded(NamedTuple):
+    """Constraints lower <= map(t, x, u) <= upper, one row each."""
+
+    map: Map
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+class Extras(NamedTuple):
+    """What a problem has beside costs of the state; all of it may be absent.
+
+    From row ``first`` on, the states are integrals: the weighted mean of each, times its
+    coefficient, is part of the cost.
+    """
+
+    first: int = 0
+    coefficients: tuple[float, ...] = ()
+    terminal: Bounded | None = None
+    path: Bounded | None = None
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Multipliers and penalty weights of the augmented Lagrangian of a problem's constraints.
+
+    Attributes
+    ----------
+    terminal : ndarray, shape (M, q)
+    path : ndarray, shape (N, 2, M, q)
+        At the start and at the end of every interval.
+    terminal_sigma, path_sigma : ndarray, shape (q,)
+    """
+
+    terminal: np.ndarray
+    path: np.ndarray
+    terminal_sigma: np.ndarray
+    path_sigma: np.ndarray
+
+    def take(self, index: np.ndarray) -> Multipliers:
+        """Return those of some of the samples."""
+        return replace(self, terminal=self.terminal[index], path=self.path[:, :, index])
+
+    def layer(self, k: int) -> Multipliers:
+        """Return those of one interval."""
+        return replace(self, terminal=self.terminal[:, :0], path=self.path[k : k + 1])
+
+
 class Round(NamedTuple):
     """What a round gives back.
 
     ``g`` (N, c) is minus the gradient of the costs with respect to the control, over h_k;
-    ``readouts`` is the gradient with respect to trained readouts, plain.
+    ``readouts`` is the gradient with respect to trained readouts, plain; ``integrals`` (E,) the
+    weighted means of the integrals; ``initial`` (M, d) the costates at the start.
     """
 
     terminal: float
     running: float
+    constraints: float
+    integrals: np.ndarray
     g: np.ndarray | None
     readouts: tuple[Readout | None, Readout | None]
     states: np.ndarray | None
     costates: np.ndarray | None
     final: np.ndarray | None
+    initial: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -160,6 +217,12 @@ class Samples:
         """What the kernel reads, read-only."""
         data = (self.x, self.y_terminal, self.y_running, self.theta, self.weights)
         return tuple(map(_frozen, data))
+
+    def with_last_state(self, value: float) -> Samples:
+        """Return the samples with another value of the last state, the same for all."""
+        x = self.x.copy()
+        x[:, -1] = value
+        return replace(self, x=x)
 
     def take(self, index: np.ndarray) -> Samples:
         """Return some of the samples, with weights that stand for all of them."""
@@ -185,6 +248,7 @@ class Sweeper:
     dtype : float32 or float64
     outputs : (int, int)
         How many numbers the losses read.
+    extras : Extras, optional
     """
 
     def __init__(
@@ -197,13 +261,16 @@ class Sweeper:
         running_weight: float,
         dtype: np.dtype,
         outputs: tuple[int, int],
+        extras: Extras = Extras(),  # noqa: B008 - a tuple of nothing
     ) -> None:
         self.dynamics, self.scheme, self.times = dynamics, scheme, times
+        self.extras = extras
         self.losses, self.running_weight = (terminal, running), running_weight
         self.dtype, self.outputs = np.dtype(dtype), outputs
         self.intervals = len(times) - 1
         self._workspaces: dict[tuple, object] = {}
         self._fixed_records: list[object | None] = [None, None]
+        self._last_extras: tuple[Multipliers | None, object | None] = None, None
         self._lock = threading.Lock()
         self._nothing = _frozen(np.empty((0, 0), self.dtype))
         self.compile_seconds: float | None = None
@@ -219,6 +286,8 @@ class Sweeper:
         states: bool = False,
         costates: bool = False,
         final: bool = False,
+        initial: bool = False,
+        multipliers: Multipliers | None = None,
     ) -> Round:
         """Sweep forward and, if asked, backward.
 
@@ -232,8 +301,10 @@ class Sweeper:
             Whether costates and gradients are wanted.
         states, costates : bool
             Whether whole trajectories are wanted (they take N M d numbers).
-        final : bool
-            Whether the states at the end are wanted.
+        final, initial : bool
+            Whether the states at the end, the costates at the start are wanted.
+        multipliers : Multipliers, optional
+            Of the problem's constraints; without them, none counts.
         """
         self.prepare(samples, u, readouts)
         kernel, entry_point, function, system, tableau = self._compiled
@@ -245,18 +316,23 @@ class Sweeper:
         whole, none = (N + 1, M, d), (0, 0, 0)
         entries = even(max(self.outputs)) * (even(d) + 1)
         result = kernel.Result(
-            np.zeros((cut.chunks, 2)),
+            np.zeros((cut.chunks, 3)),
+            np.zeros((cut.chunks, len(self.extras.coefficients))),
             np.zeros((cut.chunks, N, u.shape[1]) if backward else (0, 0, 0)),
             np.zeros((cut.chunks, 2, entries)),
             np.empty(whole if states else none, self.dtype),
             np.empty(whole if costates else none, self.dtype),
             np.empty((M, d) if final else (0, 0), self.dtype),
+            np.empty((M, d) if initial else (0, 0), self.dtype),
         )
+        extras = self._extras_record(multipliers)
         x, y_terminal, y_running, theta, weights = samples.arrays
         if self.losses[0] is None:  # the blocks have no room for targets that nothing reads
             y_terminal = self._nothing
         if self.losses[1] is None:
             y_running = self._nothing
+        if theta.shape[1] != self.parameters:  # the first ones are the system's
+            theta = _frozen(np.ascontiguousarray(theta[:, : self.parameters]))
         data = kernel.Samples(x, y_terminal, y_running, theta, weights)
         alone = cut.chunks == 1 or M * self._flops_per_sample <= PARALLEL_FLOPS
         threads = 1 if alone else min(get_num_threads(), cut.chunks)
@@ -269,8 +345,8 @@ class Sweeper:
             )
             work = self._workspace(i, cut.block, backward)
             args = (
-                system, u, self.times, tableau, *records, self.running_weight, data, backward, span,
-                work, result,
+                system, u, self.times, tableau, *records, self.running_weight, extras, data, backward,
+                span, work, result,
             )  # fmt: skip
             # every array is made or frozen here, in one precision: types do not change
             if self._entry is None:
@@ -286,13 +362,14 @@ class Sweeper:
                     helper.result()
         costs = _in_order(result.cost)
         return Round(
-            float(costs[0]),
-            float(costs[1]),
+            *map(float, costs),
+            _in_order(result.integrals),
             _in_order(result.g) if backward else None,
             self._readout_gradients(records, readouts, result) if backward else (None, None),
             result.states if states else None,
             result.costates if costates else None,
             result.final if final else None,
+            result.initial if initial else None,
         )
 
     # ------------------------------------------------------------------------- preparation
@@ -313,15 +390,39 @@ class Sweeper:
         from .kernels import sweep as kernel
 
         A, b, c = (np.array(a, self.dtype) for a in (self.scheme.A, self.scheme.b, self.scheme.c))
-        family, record = _family(*self.dynamics.kernels()), self.dynamics.record(self.dtype)
+        name, field, pullback = self.dynamics.kernels()
+        texts = [self._cost_text(cost, name) for cost in self.losses]
+        texts += [b and b.map.text for b in (self.extras.terminal, self.extras.path)]
+        family, record = _family(name, field, pullback, *texts), self.dynamics.record(self.dtype)
         return kernel, jit.entry_point, family, record, kernel.Tableau(A, b, c)
+
+    @staticmethod
+    def _cost_text(cost: Loss | None, family: str) -> str | None:
+        """Return the text of a cost written as an expression, or which of ours is needed.
+
+        A family of our own systems is compiled once, with our losses in both roles; one made of
+        expressions serves few problems, and is compiled for what they have.
+        """
+        if cost is not None and cost.map is not None:
+            return cost.map.text
+        return ABSENT if cost is None and family.startswith("symbolic") else None
 
     @cached_property
     def _bytes_per_sample(self) -> int:
         """What one sample keeps for its way back."""
         dim = even(self.dynamics.dim)
         rows = self.dynamics.tape_rows + (dim if self.losses[1] is not None else 0)
-        return self.intervals * self.scheme.stages * rows * self.dtype.itemsize
+        kept = self.intervals * self.scheme.stages * rows
+        if self.extras.path is not None:
+            kept += (self.intervals + 1) * dim
+        return kept * self.dtype.itemsize
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many constants of each sample are read."""
+        maps = [self.dynamics, *(cost and cost.map for cost in self.losses)]
+        maps += [b and b.map for b in (self.extras.terminal, self.extras.path)]
+        return max(m.parameters for m in maps if m is not None)
 
     @cached_property
     def _flops_per_sample(self) -> float:
@@ -347,11 +448,12 @@ class Sweeper:
         return self._workspaces[key]
 
     def _new_workspace(self, block: int, kept: int):
-        from .kernels import losses, memory, sweep
+        from .kernels import memory, sweep
 
         d, stages, dtype = even(self.dynamics.dim), self.scheme.stages, self.dtype
         several = stages if stages > 1 else 0
         running = kept if self.losses[1] is not None else 0
+        nodes = self.intervals + 1 if self.extras.path is not None else 0
 
         def zeros(*shape: int) -> np.ndarray:
             return memory.zeros(shape, dtype)
@@ -370,24 +472,76 @@ class Sweeper:
             w_stage=zeros(block),
             y_terminal=zeros(max(q_terminal, 1), block),
             y_running=zeros(max(q_running, 1), block),
-            theta=zeros(self.dynamics.parameters, block),
+            theta=zeros(self.parameters, block),
             system=self.dynamics.scratch(block, dtype),
-            terminal=losses.scratch(self.dynamics.dim, q_terminal, block, dtype),
-            running=losses.scratch(self.dynamics.dim, q_running, block, dtype),
+            terminal=self._loss_scratch(0, block),
+            running=self._loss_scratch(1, block),
+            at_end=self._terms_scratch(self.extras.terminal, block),
+            on_path=self._terms_scratch(self.extras.path, block),
+            nodes=zeros(nodes, d, block),
+            no_g=zeros(self.dynamics.controls),
         )
+
+    def _loss_scratch(self, i: int, block: int):
+        from .kernels import generated, losses
+
+        if self.losses[i] is not None and self.losses[i].map is not None:
+            return generated.cost_scratch(self.dynamics.dim, block, self.dtype)
+        return losses.scratch(self.dynamics.dim, self.outputs[i], block, self.dtype)
+
+    def _terms_scratch(self, bounded: Bounded | None, block: int):
+        from .kernels import constraints
+
+        rows = 0 if bounded is None else bounded.map.rows
+        return constraints.scratch(self.dynamics.dim, rows, block, self.dtype)
+
+    def _extras_record(self, multipliers: Multipliers | None):
+        """Return what the kernel reads of integrals and constraints; made anew with multipliers."""
+        known, record = self._last_extras
+        if record is not None and known is multipliers:
+            return record
+        from .kernels import constraints, generated, sweep
+
+        def terms(bounded: Bounded | None, sigma: np.ndarray | None):
+            off = bounded is None or multipliers is None
+            told = (np.empty(0),) * 3 if off else (bounded.lower, bounded.upper, sigma)
+            scale = generated.Generated(np.ones(1, self.dtype))
+            arrays = (np.ascontiguousarray(a, self.dtype) for a in told)
+            return constraints.Terms(0 if off else bounded.map.rows, scale, *arrays)
+
+        def rows(values: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+            values = np.empty(shape) if values is None else values
+            return _frozen(np.ascontiguousarray(values, self.dtype))
+
+        m = multipliers
+        record = sweep.Extras(
+            self.extras.first,
+            np.array(self.extras.coefficients, self.dtype),
+            terms(self.extras.terminal, m and m.terminal_sigma),
+            terms(self.extras.path, m and m.path_sigma),
+            rows(m and m.terminal, (0, 0)),
+            rows(m and m.path, (0, 0, 0, 0)),
+        )
+        self._last_extras = multipliers, record
+        return record
 
     def _loss_record(self, i: int, trained: Readout | None):
         """Return what the kernel reads of a loss; made anew only where a readout is trained."""
         if self._fixed_records[i] is not None:
             return self._fixed_records[i]
-        from .kernels import losses
+        from .kernels import generated, losses
 
         loss, q, d = self.losses[i], self.outputs[i], self.dynamics.dim
+        if loss is not None and loss.map is not None:
+            record = generated.Cost(1, loss.map.record(self.dtype), np.empty(0, self.dtype))
+            self._fixed_records[i] = record
+            return record
         P, c = np.zeros((even(q), even(d)), self.dtype), np.zeros(even(q), self.dtype)
         kind = 0
         if loss is not None and loss.readout is not None:
             kind = 2 if loss.trained else 1
-            P[:q, :d] = trained.P if loss.trained else loss.readout
+            given = trained.P if loss.trained else loss.readout
+            P[:q, : given.shape[1]] = given  # integrals, the last states, are not read
             if loss.trained:
                 c[:q] = trained.c
         weight = np.full(1, 1.0 if loss is None else loss.weight, self.dtype)
@@ -405,7 +559,7 @@ class Sweeper:
                 continue
             q, d = records[i].P.shape
             flat = _in_order(result.readout[:, i])[: q * (d + 1)].reshape(q, d + 1)
-            size, dim = self.outputs[i], self.dynamics.dim
+            size, dim = readouts[i].P.shape
             found.append(Readout(flat[:size, :dim].copy(), flat[:size, d].copy()))
         return tuple(found)
 
@@ -426,9 +580,20 @@ def _in_order(sums: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _family(name: str, field: Callable, pullback: Callable) -> Callable:
-    """Return the compiled round of a family of systems; one per family and process."""
-    from .kernels import losses, sweep
+def _family(name: str, field: Callable, pullback: Callable, *texts: str | None) -> Callable:
+    """Return the compiled round of a family of systems; one per family and process.
 
-    value = losses.value_and_gradient
-    return sweep.build(name, field, pullback, value, value)
+    ``texts`` are those of the terminal and the running cost and of the constraints at the end
+    and on the path, where they are expressions.
+    """
+    from .kernels import constraints, generated, losses, sweep
+
+    def cost(text: str | None) -> Callable:
+        if text == ABSENT:
+            return losses.no_loss
+        return generated.define_cost(text) if text else losses.value_and_gradient
+
+    terms = [constraints.define_terms(t) if t else constraints.no_terms for t in texts[2:]]
+    parts = ["-" if t is None else hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts]
+    whole = "_".join([name, *parts]) if any(texts) else name
+    return sweep.build(whole, field, pullback, *map(cost, texts[:2]), *terms)

@@ -588,10 +588,10 @@ def test_hamiltonian_along_time_with_the_gaps(moons):
     assert strip.get_window_extent().y1 < ax.get_window_extent().y0  # one below the other
 
 
-def test_hamiltonian_of_a_certificate_ends_where_the_last_layer_starts(moons):
+def test_hamiltonian_of_a_certificate_ends_where_the_last_layer_ends(moons):
     certificate = pmpnet.verify(moons.problem, np.ones(moons.problem.control_shape))
     ax = plot.hamiltonian(certificate)
-    assert ax.lines[1].get_xdata()[-1] == TIMES[-2]
+    assert ax.lines[1].get_xdata()[-1] == TIMES[-1]
 
 
 def test_hamiltonian_without_a_maximum_has_no_gaps():

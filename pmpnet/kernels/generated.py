@@ -18,7 +18,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from .blocks import copy
+from .blocks import copy, fill
 from .jit import BLOCK_OPTIONS
 from .memory import zeros
 from .vector_math import exp, tanh
@@ -133,3 +133,57 @@ def define(text: str) -> tuple[Callable, Callable]:
     names = dict(NAMES)
     exec(text, names)
     return njit(**BLOCK_OPTIONS)(names["field"]), njit(**BLOCK_OPTIONS)(names["pullback"])
+
+
+# ------------------------------------------------------------------------ costs of the state
+
+
+class Cost(NamedTuple):
+    """The record of a cost written as an expression of t, x, theta."""
+
+    code: int
+    map: Generated
+    u: np.ndarray  # (0,): a cost of the state has no control
+
+
+class CostScratch(NamedTuple):
+    """Buffers of one thread; named as those of `pmpnet.kernels.losses` where both have them."""
+
+    DX: np.ndarray  # (d, B)
+    dP: np.ndarray  # (0, 0): no readout is trained
+    dc: np.ndarray  # (0,)
+    value: np.ndarray  # (2, B)
+    weight: np.ndarray  # (2, B)
+    tape: np.ndarray  # (d, B)
+    map: Scratch
+
+
+def cost_scratch(d: int, block: int, dtype) -> CostScratch:
+    """Allocate the buffers of one thread."""
+    d = d + d % 2
+    shapes = ((d, block), (0, 0), (0,), (2, block), (2, block), (d, block))
+    return CostScratch(*(zeros(shape, dtype) for shape in shapes), scratch(1, block, dtype))
+
+
+@cache
+def define_cost(text: str) -> Callable:
+    """Return value and gradient of the cost that a text defines, as a loss of the sweep."""
+    field, pullback = define(text)
+
+    @njit(**BLOCK_OPTIONS)
+    def value_and_gradient(cost, t, theta, X, Y, w, backward, s):
+        """Return sum w phi(t, X, theta); fill s.DX when ``backward``."""
+        real = X.dtype.type
+        fill(s.value, real(0))
+        field(cost.map, t, theta, cost.u, real(1), X, s.tape, s.value, s.map)
+        total = real(0)
+        value, weight = s.value[0], s.weight[0]
+        for m in range(w.size):
+            total += w[m] * value[m]
+            weight[m] = w[m]
+        if backward:
+            fill(s.DX, real(0))
+            pullback(cost.map, t, theta, cost.u, real(1), s.weight, s.tape, s.DX, cost.u, s.map)
+        return total
+
+    return value_and_gradient

@@ -59,8 +59,11 @@ def scratch(d: int, q: int, block: int, dtype) -> Scratch:
 
 
 @njit(**BLOCK_OPTIONS)
-def value_and_gradient(loss, X, Y, w, backward, s):
-    """Return sum w phi(X, Y); fill s.DX (and add to s.dP, s.dc) when ``backward``."""
+def value_and_gradient(loss, t, theta, X, Y, w, backward, s):
+    """Return sum w phi(X, Y); fill s.DX (and add to s.dP, s.dc) when ``backward``.
+
+    ``t`` and ``theta`` are what losses written as expressions may read.
+    """
     real = X.dtype.type
     if loss.readout == 0:
         total = _on_outputs(loss, X, Y, w, s.DX, s.rows)
@@ -74,6 +77,12 @@ def value_and_gradient(loss, X, Y, w, backward, s):
             add_outer(s.DZ, X, s.dP)
             add_row_sums(s.DZ, s.dc)
     return total
+
+
+@njit(**BLOCK_OPTIONS)
+def no_loss(loss, t, theta, X, Y, w, backward, s):
+    """Stand where a problem has no such cost."""
+    return X.dtype.type(0)
 
 
 @njit(**BLOCK_OPTIONS)

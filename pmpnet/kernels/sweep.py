@@ -15,6 +15,7 @@ symbol          meaning                                                     shap
 ``tape``        what a stage keeps for its transpose                        (N, s, rows, B)
 ``slope``       the running cost's gradient at a stage, weighted            (N, s, d, B)
 ``w``           weights of the block's samples; 0 on padding                (B,)
+``nodes``       states at the grid points, where path constraints read them (N+1, d, B)
 ``g``           sum over samples of (dPsi/du)' P / h                        (N, c)
 ==============  ==========================================================  ===============
 
@@ -52,6 +53,21 @@ class Samples(NamedTuple):
     weights: np.ndarray  # (M,), or (0,) for 1/M each
 
 
+class Extras(NamedTuple):
+    """What some problems have beside costs of the state.
+
+    The last states of a system may be integrals: the weighted mean of the j-th of them, times
+    ``coefficients[j]``, is part of the cost.
+    """
+
+    first: int  # the row of the first integral
+    coefficients: np.ndarray  # (E,)
+    terminal: tuple  # the constraints at the end: pmpnet.kernels.constraints
+    path: tuple  # those along the way
+    terminal_multipliers: np.ndarray  # (M, q)
+    path_multipliers: np.ndarray  # (N, 2, M, q): at the start and the end of each interval
+
+
 class Workspace(NamedTuple):
     """Everything one thread writes on; nothing is allocated inside a sweep."""
 
@@ -71,17 +87,23 @@ class Workspace(NamedTuple):
     system: tuple
     terminal: tuple
     running: tuple
+    at_end: tuple
+    on_path: tuple
+    nodes: np.ndarray
+    no_g: np.ndarray
 
 
 class Result(NamedTuple):
     """One row per chunk, summed afterwards; trajectories where they are asked for."""
 
-    cost: np.ndarray  # (chunks, 2): terminal, running
+    cost: np.ndarray  # (chunks, 3): terminal, running, constraints
+    integrals: np.ndarray  # (chunks, E): weighted means of the integrals
     g: np.ndarray  # (chunks, N, c)
     readout: np.ndarray  # (chunks, 2, q (d + 1)): dP and dc, terminal and running
     states: np.ndarray  # (N+1, M, d), or (0, 0, 0)
     costates: np.ndarray  # (N+1, M, d), or (0, 0, 0)
     final: np.ndarray  # (M, d): the states at the end, or (0, 0)
+    initial: np.ndarray  # (M, d): the costates at the start, or (0, 0)
 
 
 @njit(**CALL_OPTIONS)
@@ -133,8 +155,29 @@ def add_readout(s, target):
         s.dc[i] = 0
 
 
-def build(name, field, pullback, terminal_loss, running_loss):
-    """Compile the round of a family of systems and of losses.
+@njit(**CALL_OPTIONS)
+def add_integrals(extras, X, w, totals):
+    """Totals += the weighted sum of every integral."""
+    for j in range(extras.coefficients.size):
+        row, total = X[extras.first + j], w.dtype.type(0)
+        for m in range(w.size):
+            total += w[m] * row[m]
+        totals[j] += total
+
+
+@njit(**CALL_OPTIONS)
+def begin_costates(extras, backward_loss, w, P):
+    """P = minus the gradient of the costs at the end."""
+    for i in range(P.shape[0]):
+        for m in range(w.size):
+            P[i, m] = -backward_loss[i, m]
+    for j in range(extras.coefficients.size):
+        for m in range(w.size):
+            P[extras.first + j, m] -= extras.coefficients[j] * w[m]
+
+
+def build(name, field, pullback, terminal_loss, running_loss, terminal_terms, path_terms):
+    """Compile the round of a family of systems, of losses and of constraints.
 
     ``field(system, t, theta, u, a, X, tape, out, w)`` adds a f(X, u) to out and keeps on the tape
     what ``pullback(system, t, theta, u, a, P, tape, out, g, w)`` needs to add a (df/dx)' P to out
@@ -162,8 +205,9 @@ def build(name, field, pullback, terminal_loss, running_loss):
                 for m in range(work.w.size):
                     work.w_stage[m] = real(alpha) * h * tableau.b[i] * work.w[m]
                 cost += running_loss(
-                    running, stage, work.y_running, work.w_stage, backward, work.running
-                )
+                    running, time, work.theta, stage, work.y_running, work.w_stage, backward,
+                    work.running,
+                )  # fmt: skip
                 if backward:
                     copy(work.running.DX, work.slope[k, i])
             # a single stage adds its step to the state at once; several keep their slopes
@@ -202,42 +246,80 @@ def build(name, field, pullback, terminal_loss, running_loss):
         for i in range(stages):
             add_scaled(real(1), work.Xi[i], work.P)
 
+    @njit(**BLOCK_OPTIONS, inline="always")
+    def add_path(extras, t, u, k, side, start, stop, backward, X, g, work):
+        """Add the path constraints at one side (0 start, 1 end) of interval k; return the cost."""
+        h = work.X.dtype.type(t[k + 1] - t[k])
+        half = work.X.dtype.type(0.5)
+        rows = extras.path_multipliers[k, side]
+        return h * path_terms(
+            extras.path, t[k + side], h, half, work.theta, u[k], X, rows, start, stop, backward,
+            work.P, g, work.on_path,
+        )  # fmt: skip
+
     @compiled(name)
     def sweep(
-        system, u, t, tableau, terminal, running, alpha, samples, backward, span, work, result
-    ):
+        system, u, t, tableau, terminal, running, alpha, extras, samples, backward, span, work,
+        result,
+    ):  # fmt: skip
         """Run chunks span[0]..span[1]-1, each of span[2] blocks, forward and perhaps back."""
         M, N, B = samples.x.shape[0], u.shape[0], work.w.size
         length = span[2] * B
+        on_path = extras.path.count > 0
         for chunk in range(span[0], span[1]):
             for start in range(chunk * length, min((chunk + 1) * length, M), B):
                 stop = min(start + B, M)
+                cost = result.cost[chunk]
                 load_samples(samples, start, stop, work)
                 for k in range(N):
                     if result.states.shape[0] > 0:
                         store(work.X, start, stop, result.states[k])
-                    result.cost[chunk, 1] += forward(
-                        system, t, u, tableau, running, alpha, k, backward, work
-                    )
+                    if on_path:
+                        copy(work.X, work.nodes[k])
+                        cost[2] += add_path(
+                            extras, t, u, k, 0, start, stop, False, work.X, work.no_g, work
+                        )
+                    cost[1] += forward(system, t, u, tableau, running, alpha, k, backward, work)
+                    if on_path:
+                        cost[2] += add_path(
+                            extras, t, u, k, 1, start, stop, False, work.X, work.no_g, work
+                        )
                 if result.states.shape[0] > 0:
                     store(work.X, start, stop, result.states[N])
                 if result.final.shape[0] > 0:
                     store(work.X, start, stop, result.final)
                 if terminal.code != 0:
-                    result.cost[chunk, 0] += terminal_loss(
-                        terminal, work.X, work.y_terminal, work.w, backward, work.terminal
-                    )
+                    cost[0] += terminal_loss(
+                        terminal, t[N], work.theta, work.X, work.y_terminal, work.w, backward,
+                        work.terminal,
+                    )  # fmt: skip
+                add_integrals(extras, work.X, work.w, result.integrals[chunk])
+                if backward:
+                    begin_costates(extras, work.terminal.DX, work.w, work.P)
+                if extras.terminal.count > 0:
+                    one = work.X.dtype.type(1)
+                    cost[2] += terminal_terms(
+                        extras.terminal, t[N], one, one, work.theta, u[N - 1], work.X,
+                        extras.terminal_multipliers, start, stop, backward, work.P, work.no_g,
+                        work.at_end,
+                    )  # fmt: skip
                 if not backward:
                     continue
-                fill(work.P, work.P.dtype.type(0))
-                if terminal.code != 0:
-                    add_scaled(work.P.dtype.type(-1), work.terminal.DX, work.P)
+                if on_path:
+                    copy(work.X, work.nodes[N])
                 for k in range(N - 1, -1, -1):
                     if result.costates.shape[0] > 0:
                         store(work.P, start, stop, result.costates[k + 1])
-                    transpose(system, t, u, tableau, running, k, result.g[chunk, k], work)
+                    g = result.g[chunk, k]
+                    if on_path:
+                        add_path(extras, t, u, k, 1, start, stop, True, work.nodes[k + 1], g, work)
+                    transpose(system, t, u, tableau, running, k, g, work)
+                    if on_path:
+                        add_path(extras, t, u, k, 0, start, stop, True, work.nodes[k], g, work)
                 if result.costates.shape[0] > 0:
                     store(work.P, start, stop, result.costates[0])
+                if result.initial.shape[0] > 0:
+                    store(work.P, start, stop, result.initial)
                 add_readout(work.terminal, result.readout[chunk, 0])
                 add_readout(work.running, result.readout[chunk, 1])
 

@@ -15,6 +15,7 @@ class _Costate:
     weight = 1.0
     readout = None
     trained = False
+    map = None
 
 
 class Layerwise:
@@ -28,16 +29,20 @@ class Layerwise:
     def __init__(self, reduced: Reduced) -> None:
         self.reduced = reduced
         p = reduced.problem
+        model = p.model
+        # what is at the end, the costates bring along
+        extras = model.extras._replace(coefficients=(), terminal=None)
         self.layers = [
             Sweeper(
-                p.dynamics,
+                model.dynamics,
                 p.scheme,
                 p.times[k : k + 2],
                 _Costate(),
-                p.running_cost,
+                model.running,
                 p.running_weight,
                 p.dtype,
-                (p.dynamics.dim, p.outputs[1]),
+                (model.dynamics.dim, p.outputs[1]),
+                extras,
             )
             for k in range(p.intervals)
         ]
@@ -45,9 +50,7 @@ class Layerwise:
     def costates(self, v: np.ndarray) -> np.ndarray:
         """Return the costates (N+1, M, d) of a decision, by a round."""
         reduced = self.reduced
-        done = reduced.problem.sweeper.run(
-            reduced.samples, reduced.control(v), reduced.readouts(v), costates=True
-        )
+        done = reduced.sweep(v, costates=True)
         reduced.nfev += 1
         reduced.njev += 1
         return done.costates
@@ -64,17 +67,18 @@ class Layerwise:
         # trained readouts are one more maximisation, at the old point
         v = reduced.prox(point.v + gamma * point.g, gamma)
         u_old, u_new = reduced.control(point.v), reduced.control(v)
-        slopes = reduced.control(point.g.copy())
-        x = samples.x
+        stretch, share = reduced.stretch(v), reduced.problem.dynamics.share
+        x = samples.x if reduced.range is None else samples.with_last_state(stretch).x
         for k, layer in enumerate(self.layers):
             here = Samples(
                 x, np.ascontiguousarray(costates[k + 1]), samples.y_running, samples.theta,
                 samples.weights,
             )  # fmt: skip
             last = None, readouts[1]
-            slopes[k] = layer.run(here, u_old[k : k + 1], last).g[0]
-            z = (slopes[k] + u_old[k] / gamma)[None]
-            u_new[k] = self._layer_argmax(k, z, 1.0 / gamma)
+            multipliers = reduced.multipliers and reduced.multipliers.layer(k)
+            done = layer.run(here, u_old[k : k + 1], last, multipliers=multipliers)
+            z = done.g / share + u_old[k] / gamma
+            u_new[k] = self._layer_argmax(k, z / stretch, 1.0 / (gamma * stretch))
             x = layer.run(here, u_new[k : k + 1], last, backward=False, final=True).final
         reduced.nfev += 2
         reduced.njev += 1

@@ -18,10 +18,21 @@ import numpy as np
 from .. import checks
 from ..problem import Problem
 from ..reduced import Point, Reduced
-from ..solution import HISTORY, Seconds, Solution
+from ..solution import (
+    CONVERGED,
+    HISTORY,
+    INTERRUPTED,
+    NOT_FINITE,
+    OUT_OF_ITERATIONS,
+    STALLED,
+    STOPPED,
+    Seconds,
+    Solution,
+)
+from ..sweeps import Multipliers
+from .lagrangian import augmented_lagrangian
 
 START_SPREAD = 0.1  # standard deviation of random starts
-CONVERGED, OUT_OF_ITERATIONS, STOPPED, NOT_FINITE, INTERRUPTED = range(5)
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,10 @@ def _best_start(problem: Problem, start: Any, starts: int, seed: int, run: Calla
         u, readouts = _from_solution(problem, start, readouts)
     else:
         u = checks.controls(start, problem.control_shape, "start")
-    first = reduced.join(u, readouts)
+    stretch = 1.0
+    if isinstance(start, Solution) and problem.free_horizon is not None:
+        stretch = float(np.clip(start.horizon, *problem.free_horizon)) / problem.length
+    first = reduced.join(u, readouts, stretch)
     solutions = [run(problem, first, kick=start is None)]
     for i in range(1, starts):
         solutions.append(run(problem, _random(reduced, problem, seed, i), kick=False))
@@ -181,7 +195,21 @@ def _from_solution(problem: Problem, start: Solution, readouts: tuple) -> tuple[
 # ----------------------------------------------------------------------------------- a run
 
 
-def _solve_one(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any) -> Solution:
+def _solve_one(
+    problem: Problem, v: np.ndarray, *, kick: bool, tol: float, max_iter: int, **how: Any
+) -> Solution:
+    """Solve from one start; constraints are met by solving several times."""
+    if not problem.constraints:
+        return _leave_stationary(problem, v, kick=kick, tol=tol, max_iter=max_iter, **how)
+
+    def solve(v: np.ndarray, multipliers: Multipliers, first: bool, **more: Any) -> Solution:
+        run = functools.partial(_leave_stationary, kick=kick) if first else _iterate
+        return run(problem, v, multipliers=multipliers, **more, **how)
+
+    return augmented_lagrangian(problem, v, solve, tol, max_iter)
+
+
+def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any) -> Solution:
     """Solve from one start, and leave a stationary one that nobody chose."""
     solution = _iterate(problem, v, **how)
     if not (kick and solution.success and solution.nit == 0 and how["max_iter"] > 0):
@@ -207,15 +235,18 @@ def _iterate(
     callback: Callable[[np.void], Any] | None,
     seed: int,
     options: dict[str, Any],
+    multipliers: Multipliers | None = None,
+    scale: float | None = None,
 ) -> Solution:
-    reduced = Reduced(problem)
+    """Run a method; ``scale`` stands for the residual of the start in the stopping rule."""
+    reduced = Reduced(problem, multipliers=multipliers)
     problem.sweeper.prepare(problem.samples, reduced.control(v), reduced.readouts(v))
     known = inspect.signature(method).parameters
     if "rng" in known:
         options = {**options, "rng": np.random.default_rng(seed)}
     if "max_iter" in known:
         options = {**options, "max_iter": max_iter}
-    record = _Record(reduced, tol, name, perf_counter())
+    record = _Record(reduced, tol, name, perf_counter(), scale)
     with _bar(progress, max_iter, name) as bar:
         steps = method(reduced, v, **options)
         try:
@@ -223,7 +254,7 @@ def _iterate(
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    record.stop(STOPPED, end.value or "the method ended.")
+                    record.stop(STALLED, end.value or "the method ended.")
                     break
                 record.add(step, max_iter)
                 if step.point is not None:
@@ -244,8 +275,11 @@ def _iterate(
 class _Record:
     """The history of a run, its best iterate, and the reason it stopped."""
 
-    def __init__(self, reduced: Reduced, tol: float, name: str, begun: float) -> None:
+    def __init__(
+        self, reduced: Reduced, tol: float, name: str, begun: float, scale: float | None
+    ) -> None:
         self.reduced, self.tol, self.name, self.begun = reduced, tol, name, begun
+        self.scale = scale
         self.rows: list[np.void] = []
         self.nit = -1
         self.best: Point | None = None
@@ -278,7 +312,7 @@ class _Record:
             gap = reduced.gap(point.v, point.g) if finite else np.nan
             residual = reduced.residual(point.v, point.g) if finite else np.nan
         row = np.array(
-            (point.cost, gap, residual, step.rho, reduced.sweeps, perf_counter() - self.begun),
+            (point.price, gap, residual, step.rho, reduced.sweeps, perf_counter() - self.begun),
             dtype=HISTORY,
         )[()]
         self.rows.append(row)
@@ -301,7 +335,7 @@ class _Record:
     @property
     def bound(self) -> float:
         """What the residual must come below."""
-        first = self.rows[0]["residual"]
+        first = self.rows[0]["residual"] if self.scale is None else self.scale
         return self.tol * max(1.0, first if np.isfinite(first) else 1.0)
 
     def solution(self, problem: Problem) -> Solution:
@@ -312,6 +346,8 @@ class _Record:
             problem=problem,
             controls=reduced.control(point.v).copy(),
             readouts=reduced.readouts(point.v),
+            stretch=reduced.stretch(point.v),
+            lagrangian=reduced.multipliers,
             terms=point.terms,
             success=self.status == CONVERGED,
             status=self.status,

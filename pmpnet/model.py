@@ -1,0 +1,153 @@
+"""What the sweeps run for a problem: its system, with more states where the problem needs them.
+
+==============  ==========================================================================
+state           why it is there
+==============  ==========================================================================
+``x``           the user's state, d rows
+``z``           integrals: of a running cost that reads the control, of integral constraints,
+                and, with a free horizon, of any running cost; z' = the integrand, z(t_0) = 0
+``s``           the stretch of time, where the horizon is free: s' = 0
+==============  ==========================================================================
+
+With a free horizon the grid keeps its times and the system runs s times as fast, at the time
+t_0 + s (t - t_0). Minus the costates of s at the start is then the derivative by s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import checks
+from .constraints import Constraint
+from .dynamics.base import Dynamics
+from .losses import Loss
+from .sweeps import Bounded, Extras
+
+if TYPE_CHECKING:
+    from casadi import SX
+
+
+@dataclass(frozen=True)
+class Model:
+    """The system that the sweeps run.
+
+    Attributes
+    ----------
+    dynamics : Dynamics
+        The user's own, or one with more states behind the user's.
+    running : Loss or None
+        The running cost, where it is not an integral among the states.
+    extras : Extras
+        Integrals and constraints.
+    terms : tuple of str
+        Which part of the cost each integral belongs to.
+    free : bool
+        Whether the last state is the stretch of time.
+    """
+
+    dynamics: Dynamics
+    running: Loss | None
+    extras: Extras
+    terms: tuple[str, ...] = ()
+    free: bool = False
+
+
+def build(
+    dynamics: Dynamics,
+    running: Loss | None,
+    running_weight: float,
+    targets: tuple[int, int],
+    constraints: Sequence[Constraint],
+    parameters: int,
+    start: float,
+    free: bool,
+) -> Model:
+    """Return the model of a problem.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+    running : Loss or None
+    running_weight : float
+    targets : (int, int)
+        How many numbers of a target stand behind the parameters: as costs written as expressions
+        read them, and, behind those, as the running cost reads them.
+    constraints : sequence of Constraint
+    parameters : int
+        How many parameters a sample has.
+    start : float
+        The first time.
+    free : bool
+        Whether the horizon is free.
+    """
+    mixed = running is not None and running.mixed
+    as_integral = running is not None and (mixed or free)
+    integrals = [c for c in constraints if c.kind == "integral"]
+    at_end = [c for c in constraints if c.kind == "terminal"]
+    on_path = [c for c in constraints if c.kind == "path"]
+    if not (constraints or as_integral or free):
+        return Model(dynamics, running, Extras())
+
+    from casadi import SX, vertcat
+
+    from .dynamics.symbolic import SymbolicSystem
+    from .expressions import Map
+
+    count = as_integral + sum(c.map.rows for c in integrals)
+    x, z = SX.sym("x", dynamics.dim), SX.sym("z", count)
+    s = SX.sym("s", 1 if free else 0)
+    t, u = SX.sym("t"), SX.sym("u", dynamics.controls)
+    theta = SX.sym("theta", parameters + sum(targets))
+    time = start + s * (t - start) if free else t
+    state = vertcat(x, z, s)
+
+    def written(what: Map, constants: SX) -> SX:
+        """Return a map as an expression of these symbols."""
+        given = time, x, u, constants
+        used = [a[: symbols.numel()] for a, symbols in zip(given, what.inputs, strict=True)]
+        return what.scale * what.function(*used)
+
+    if integrals or as_integral or free:
+        integrands = []
+        if as_integral:
+            integrands.append(_running_rate(running, written, x, theta, parameters, targets))
+        integrands += [written(c.map, theta[:parameters]) for c in integrals]
+        rate = vertcat(written(dynamics.symbolic().map, theta[:parameters]), *integrands)
+        rhs = vertcat(rate * s, 0) if free else rate
+        system: Dynamics = SymbolicSystem(Map(t, state, u, theta, rhs))
+    else:
+        system = dynamics
+
+    def bounded(group: list[Constraint], expressions: list[SX], controls: SX) -> Bounded | None:
+        if not group:
+            return None
+        return Bounded(
+            Map(t, state, controls, theta[:parameters], vertcat(*expressions)),
+            np.concatenate([c.lower for c in group]),
+            np.concatenate([c.upper for c in group]),
+        )
+
+    values = [written(c.map, theta[:parameters]) for c in at_end]
+    extras = Extras(
+        first=dynamics.dim,
+        coefficients=(running_weight,) * as_integral + (0.0,) * (count - as_integral),
+        terminal=bounded(at_end + integrals, [*values, z[as_integral:]], SX(0, 1)),
+        path=bounded(on_path, [written(c.map, theta[:parameters]) for c in on_path], u),
+    )
+    terms = ("running",) * as_integral + ("",) * (count - as_integral)
+    return Model(system, None if as_integral else running, extras, terms, free)
+
+
+def _running_rate(
+    running: Loss, written: Callable, x: SX, theta: SX, parameters: int, targets: tuple[int, int]
+) -> SX:
+    """Return the running cost as an expression."""
+    if running.written is not None:
+        return written(running.written, theta[parameters - running.parameters :])
+    checks.expressible(repr(running), not running.trained)
+    z = x if running.readout is None else running.readout @ x
+    return running.expression(z, theta[parameters + targets[0] :])

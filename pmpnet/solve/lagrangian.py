@@ -1,0 +1,196 @@
+"""Constraints met by an augmented Lagrangian around any sweep method.
+
+=============  ============================================================================
+symbol         meaning
+=============  ============================================================================
+``c``          values of the constraints: (M, q) at the end, (N, 2, M, q) on the path
+``L``          multipliers, of the same shapes; on the path a density in time
+``sigma``      penalty weights, one per row of the constraints
+``e``          c + L / sigma, less its nearest point of [lower, upper]
+=============  ============================================================================
+
+A method lowers J and the mean over samples (and the integral along the path) of
+sigma/2 e^2 - L^2 / (2 sigma); then sigma e is the next L. What stays unchanged by this is a point
+of Pontryagin's principle with constraints, whatever sigma is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..certificate import violations
+from ..problem import Problem
+from ..reduced import Reduced
+from ..solution import CONVERGED, INFEASIBLE, OUT_OF_ITERATIONS, STALLED, Solution
+from ..sweeps import Multipliers
+
+FIRST_TOLERANCE, TIGHTEN = 1e-2, 0.1  # of the first subproblem; its factor from one to the next
+PROGRESS, GROWTH = 0.25, 5.0  # a row whose violation falls by less gets a larger sigma
+LARGEST = 1e8  # times the first sigma: what is not met there is taken as infeasible
+
+
+def augmented_lagrangian(
+    problem: Problem, v: np.ndarray, solve: Callable[..., Solution], tol: float, max_iter: int
+) -> Solution:
+    """Solve a problem with constraints.
+
+    Parameters
+    ----------
+    problem : Problem
+    v : ndarray, shape (n,)
+        Where to begin.
+    solve : callable
+        ``solve(v, multipliers, first, tol=, max_iter=, scale=)`` lowers the augmented Lagrangian
+        and returns a Solution; ``scale`` stands for the residual of its start.
+    tol : float
+        Of the residual, as everywhere; also the largest violation allowed.
+    max_iter : int
+        Iterations of the method, over all subproblems.
+    """
+    rows = _Rows(problem, v)
+    scale, inner = None, max(FIRST_TOLERANCE, tol)
+    histories, nit, nfev, njev, updates = [], 0, 0, 0, 0
+    while True:
+        found = solve(
+            v, rows.multipliers, updates == 0, tol=inner, max_iter=max_iter - nit, scale=scale
+        )
+        histories.append(found.history)
+        nit, nfev, njev = nit + found.nit, nfev + found.nfev, njev + found.njev
+        scale = found.history["residual"][0] if scale is None else scale
+        met = rows.worst(found) <= tol
+        through = found.status not in (CONVERGED, STALLED) or nit >= max_iter
+        if through or (met and inner <= tol) or rows.hopeless:
+            break
+        rows.update()
+        updates += 1
+        v = rows.reduced.join(found.controls, found.readouts, found.stretch)
+        inner = max(TIGHTEN * inner, tol)
+    found = replace(
+        found,
+        nit=nit,
+        nfev=nfev,
+        njev=njev,
+        history=_joined(histories),
+        violations={**violations_of(problem, found), **found.violations},
+    )
+    return _judged(found, met, rows, updates, tol)
+
+
+def violations_of(problem: Problem, found: Solution) -> dict[str, float]:
+    """Return the largest violation of every constraint."""
+    return violations(problem, found.controls, found.readouts, found.stretch)
+
+
+def _judged(found: Solution, met: bool, rows: _Rows, updates: int, tol: float) -> Solution:
+    """Say how it ended."""
+    name, worst = max(
+        ((n, v) for n, v in found.violations.items() if n != "controls"), key=lambda item: item[1]
+    )
+    where = f"largest violation {worst:.2g} ({name})"
+    if found.status in (CONVERGED, STALLED) and not met and rows.hopeless:
+        message = (
+            f"the constraints cannot be met from here: {where} after {updates} updates of the "
+            "multipliers; they may contradict each other, or another start may meet them."
+        )
+        return replace(found, success=False, status=INFEASIBLE, message=message)
+    if found.status == CONVERGED and not met:
+        message = f"not converged after {found.nit} iterations: {where}, asked for {tol:.3g}."
+        return replace(found, success=False, status=OUT_OF_ITERATIONS, message=message)
+    message = f"{found.message.rstrip('.')}; {where} after {updates} updates of the multipliers."
+    return replace(found, message=message)
+
+
+def _joined(histories: list[np.ndarray]) -> np.ndarray:
+    """Return one history; sweeps and seconds go on from one subproblem to the next."""
+    parts, sweeps, seconds = [], 0.0, 0.0
+    for history in histories:
+        history = history.copy()
+        history["sweeps"] += sweeps
+        history["seconds"] += seconds
+        sweeps, seconds = history["sweeps"][-1], history["seconds"][-1]
+        parts.append(history[1:] if parts else history)  # the start is the end of the one before
+    return np.concatenate(parts)
+
+
+def _per_row(e: np.ndarray) -> np.ndarray:
+    """Return the largest entry of every row of the constraints."""
+    return e.max(axis=tuple(range(e.ndim - 1)), initial=0.0)
+
+
+class _Rows:
+    """The rows of all constraints: their values, multipliers and penalty weights."""
+
+    def __init__(self, problem: Problem, v: np.ndarray) -> None:
+        self.problem, self.reduced = problem, Reduced(problem)
+        self.bounds = [
+            (b.lower, b.upper) if b is not None else (np.zeros(0),) * 2
+            for b in (problem.model.extras.terminal, problem.model.extras.path)
+        ]
+        self.values = self._values(*self._parts(v))
+        cost = abs(problem.cost_of(*self._parts(v)))
+        self.sigmas = [
+            self._first_sigma(values, *bounds, cost)
+            for values, bounds in zip(self.values, self.bounds, strict=True)
+        ]
+        self.first = [sigma.copy() for sigma in self.sigmas]
+        self.L = [np.zeros_like(values) for values in self.values]
+        self.before = [np.full(len(sigma), np.inf) for sigma in self.sigmas]
+
+    def _parts(self, v: np.ndarray) -> tuple:
+        reduced = self.reduced
+        return reduced.control(v), reduced.readouts(v), reduced.stretch(v)
+
+    def _values(self, *parts) -> list[np.ndarray]:
+        return list(self.problem.constraint_values(*parts))
+
+    @staticmethod
+    def _first_sigma(values, lower, upper, cost: float) -> np.ndarray:
+        """Return weights that make the violations at the start weigh about as much as the cost.
+
+        References
+        ----------
+        E. Birgin, J. Martinez, Practical Augmented Lagrangian Methods, 2014.
+        """
+        e = np.abs(values - np.clip(values, lower, upper))
+        largest = _per_row(e)
+        return np.clip(10.0 * max(1.0, cost) / np.maximum(largest, 1e-3) ** 2, 1e-2, 1e4)
+
+    @property
+    def multipliers(self) -> Multipliers:
+        """What the sweeps read."""
+        return Multipliers(*self.L, *self.sigmas)
+
+    def worst(self, found: Solution) -> float:
+        """Take the values at a solution; return their largest violation.
+
+        A multiplier of a bound that does not hold back counts as well, over sigma.
+        """
+        self.values = self._values(found.controls, found.readouts, found.stretch)
+        self.now = []
+        for values, L, sigma, (lower, upper) in zip(
+            self.values, self.L, self.sigmas, self.bounds, strict=True
+        ):
+            e = np.abs(values - np.clip(values + L / sigma, lower, upper))
+            self.now.append(_per_row(e))
+        with np.errstate(invalid="ignore"):
+            return max(now.max(initial=0.0) for now in self.now)
+
+    def update(self) -> None:
+        """Move the multipliers, and raise sigma where that is not enough."""
+        for i, (lower, upper) in enumerate(self.bounds):
+            shifted = self.values[i] + self.L[i] / self.sigmas[i]
+            self.L[i] = self.sigmas[i] * (shifted - np.clip(shifted, lower, upper))
+            slow = self.now[i] > PROGRESS * self.before[i]
+            self.sigmas[i] = np.where(slow, GROWTH * self.sigmas[i], self.sigmas[i])
+            self.before[i] = self.now[i]
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether sigma has grown so much that larger ones would not help."""
+        return any(
+            bool((sigma > LARGEST * first).any())
+            for sigma, first in zip(self.sigmas, self.first, strict=True)
+        )
