@@ -14,7 +14,17 @@ _HOMES = {
     "set_num_threads": "sweeps",
     "get_num_threads": "sweeps",
 }
-_MODULES = ("datasets", "dynamics", "losses", "penalties", "plot", "schemes", "solve", "tables")
+_MODULES = (
+    "constraints",
+    "datasets",
+    "dynamics",
+    "losses",
+    "penalties",
+    "plot",
+    "schemes",
+    "solve",
+    "tables",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 
