@@ -402,7 +402,8 @@ def bounds(lower: np.ndarray, upper: np.ndarray) -> None:
 NO_CLOSED_FORM = (
     "{first} + {second} has no closed-form maximiser of the Hamiltonian. These have one: "
     "L1, L2, ElasticNet and Box together; Group with L1 and L2; Ball with L1, L2 and Group; "
-    "L1Ball with L1 and L2 (next to Ball, L1Ball or Group, one weight of L2 for all entries of a row)."
+    "L1Ball with L1 and L2 (next to Ball, L1Ball or Group, one weight of L2 for all entries of a row); "
+    "Group(by='time') with L1 and L2 only, the weights of L2 the same in all layers."
 )
 
 
@@ -477,6 +478,33 @@ def group_shape(weight: np.ndarray, layers: int, groups: int) -> None:
         raise ValueError(
             f"the weight of Group has shape {weight.shape} for {layers} layers of {groups} group(s): "
             "write one number, or one per layer and group."
+        )
+
+
+def fixed_horizon(fine: bool) -> None:
+    """Check that there is a fixed horizon to take norms over time on."""
+    if not fine:
+        raise ValueError(
+            "Group(by='time') is a norm over a fixed horizon, which a readout and a problem with "
+            "free_horizon= do not have; write by='layer' there, or leave free_horizon= out."
+        )
+
+
+def time_group_shape(weight: np.ndarray, entries: int) -> None:
+    """Check a weight of groups over time."""
+    if weight.shape not in [(), (entries,)]:
+        raise ValueError(
+            f"the weight of Group(by='time') has shape {weight.shape} for controls of {entries} "
+            f"entries: write one number, or one per entry, ({entries},)."
+        )
+
+
+def separable(fine: bool) -> None:
+    """Check that the maximiser of the Hamiltonian can be taken one layer at a time."""
+    if not fine:
+        raise ValueError(
+            "variant=\"synchronous\" maximises one layer after the other, but Group(by='time') ties "
+            "all layers together; use the default variant, or by='layer' or 'row'."
         )
 
 
@@ -739,10 +767,6 @@ def constraint_bounds(lower: Any, upper: Any, rows: int) -> tuple[np.ndarray, np
         found.append(np.broadcast_to(array, rows).astype(float))
     low, high = found
     bounds(low, high)
-    if np.any((low == np.inf) | (high == -np.inf)):
-        raise ValueError(
-            f"bounds from {low} to {high} leave nothing: lower must be below inf, upper above -inf."
-        )
     if np.any(np.isinf(low) & np.isinf(high)):
         raise ValueError(
             "a constraint without a finite bound bounds nothing: give lower= or upper=."
@@ -839,6 +863,15 @@ def as_constraints(value: Any, kind: type) -> tuple:
             f"constraints[{i}]", entry, kind, "made by pmpnet.constraints, such as Terminal(...)"
         )
     return tuple(value)
+
+
+def some_targets(targets: Any, reads: int) -> None:
+    """Check that there are targets where a cost reads them."""
+    if targets is None:
+        raise ValueError(
+            f"the cost reads {reads} number(s) of each sample's target, but there are no targets: give "
+            "them as the third argument of Problem."
+        )
 
 
 def same_numbers(counts: list[int]) -> None:

@@ -8,6 +8,7 @@ equal bounds make an equation. Bounds on the control alone are better said as
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -217,3 +218,13 @@ class Integral(Constraint):
         parameters: Any = None,
     ) -> None:
         super().__init__(expression, lower, upper, name, t=t, x=x, u=u, parameters=parameters)
+
+
+def names_of(constraints: Sequence[Constraint]) -> tuple[str, ...]:
+    """Return the constraints' names; those without are numbered by kind."""
+    names: list[str] = []
+    for i, c in enumerate(constraints):
+        number = sum(other.kind == c.kind for other in constraints[: i + 1])
+        names.append(c.name or f"{c.kind} {number}")
+    checks.constraint_names(names)
+    return tuple(names)

@@ -321,6 +321,7 @@ class Map:
             controls=self.controls,
             parameters=self.parameters,
             scale=self.scale,
+            names=np.array([s.name() for part in self.inputs for s in casadi.vertsplit(part)]),
             operations=np.array(self.field.operations, dtype=np.str_),
             arguments=np.array(self.field.arguments, dtype=np.int64).reshape(-1, 2),
             constants=np.array(self.field.constants),
@@ -335,6 +336,7 @@ class Map:
         controls: int,
         parameters: int,
         scale: float,
+        names: Any,
         operations: Any,
         arguments: Any,
         constants: Any,
@@ -346,6 +348,8 @@ class Map:
         ----------
         rows, dim, controls, parameters : int
         scale : float
+        names : array of str, shape (1 + d + c + p,)
+            Of the symbols of t, x, u, theta.
         operations : array of str, shape (n,)
             What each line does: a name of CasADi's operations without ``OP_``.
         arguments : array of int, shape (n, 2)
@@ -361,8 +365,10 @@ class Map:
             [float(constant) for constant in constants],
             [(int(row), int(line)) for row, line in results],
         )
-        sizes = dict(t=1, x=int(dim), u=int(controls), theta=int(parameters))
-        inputs = [SX.sym(name, size) for name, size in sizes.items()]
+        symbols = iter([SX.sym(str(name)) for name in names])
+        sizes = 1, int(dim), int(controls), int(parameters)
+        inputs = [casadi.vertcat(*(next(symbols) for _ in range(size))) for size in sizes]
+        inputs = [part if part.numel() else SX(0, 1) for part in inputs]
         return cls(*inputs, rebuilt(lines, inputs, int(rows)), float(scale))
 
     def __reduce__(self):

@@ -38,7 +38,7 @@ class Loss(ABC):
     parameters: int = 0
     written: Map | None = None  # of t, x, u, theta, where the loss is an expression
     map: Map | None = None  # the same without u, as the sweep reads it
-    weight: float = 1.0
+    weight: float = 1.0  # the one number that the kernel's record holds
     readout: Any
     readout_cost: Penalty
 
@@ -47,6 +47,7 @@ class Loss(ABC):
         self.readout_cost = Zero() if readout_cost is None else readout_cost
         checks.instance("readout_cost", self.readout_cost, Penalty, "a penalty, such as L2(1e-3)")
         checks.readout_cost_used(self.trained, readout_cost)
+        checks.fixed_horizon(self.readout_cost.separable)  # a readout has none
 
     @property
     def trained(self) -> bool:
@@ -117,7 +118,22 @@ class Loss(ABC):
         return ""
 
 
-class Squared(Loss):
+class _Distance(Loss):
+    """What numbers are compared by: targets are as many numbers as the loss reads."""
+
+    def outputs(self, dim: int, targets: Any) -> int:
+        if self.readout is None:
+            return dim
+        if not self.trained:
+            return self.readout.shape[0]
+        shape = np.shape(targets) if targets is not None else (0,)
+        return shape[1] if len(shape) > 1 else 1
+
+    def encode(self, targets, count, outputs, dtype):
+        return checks.numeric_targets(targets, count, outputs, dtype), None
+
+
+class Squared(_Distance):
     """Squared distance to the target: phi(z, y) = weight |z - y|^2.
 
     Parameters
@@ -146,17 +162,6 @@ class Squared(Loss):
         self.weight = checks.real("weight", weight, least=0.0)
         super().__init__(readout, readout_cost, None)
 
-    def outputs(self, dim: int, targets: Any) -> int:
-        if self.readout is None:
-            return dim
-        if not self.trained:
-            return self.readout.shape[0]
-        shape = np.shape(targets) if targets is not None else (0,)
-        return shape[1] if len(shape) > 1 else 1
-
-    def encode(self, targets, count, outputs, dtype):
-        return checks.numeric_targets(targets, count, outputs, dtype), None
-
     def value(self, z, y):
         return self.weight * ((z - y) ** 2).sum(axis=1)
 
@@ -168,6 +173,61 @@ class Squared(Loss):
 
     def _arguments(self) -> str:
         return f"{self.weight:g}" if self.weight != 1.0 else ""
+
+
+class Huber(_Distance):
+    """Huber's loss, which far targets pull with a bounded force: phi(z, y) = sum_j h(z_j - y_j).
+
+    h(e) = e^2 / 2 where abs(e) <= delta, and delta (abs(e) - delta / 2) beyond.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Positive: where the square becomes a straight line.
+    readout : None, "train" or array-like of shape (q, d)
+    readout_cost : Penalty, optional
+        Penalty on the readout when it is trained.
+
+    Notes
+    -----
+    Without targets the target is the origin. With s = clip(e, -delta, delta), which is the slope,
+    h = s (e - s / 2) on both pieces.
+
+    References
+    ----------
+    P. Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics, 1964.
+
+    Examples
+    --------
+    >>> Huber(2.0).value(np.array([[1.0, -5.0]]), np.zeros((1, 2))).item()
+    8.5
+    """
+
+    code = 5
+
+    def __init__(
+        self, delta: float = 1.0, *, readout: Readout = None, readout_cost: Penalty | None = None
+    ) -> None:
+        self.delta = self.weight = checks.real("delta", delta, above=0.0)
+        super().__init__(readout, readout_cost, None)
+
+    def value(self, z, y):
+        e = z - y
+        slope = np.clip(e, -self.delta, self.delta)
+        return (slope * (e - slope / 2)).sum(axis=1)
+
+    def expression(self, z, y):
+        from casadi import dot, fmax, fmin
+
+        e = z - y
+        slope = fmin(fmax(e, -self.delta), self.delta)
+        return dot(slope, e - slope / 2)
+
+    def describe(self):
+        return dict(delta=self.delta, **super().describe())
+
+    def _arguments(self) -> str:
+        return f"{self.delta:g}"
 
 
 class Logistic(Loss):
@@ -365,23 +425,28 @@ class Symbolic(Loss):
         form.
         """
         import casadi
+        from casadi import SX
 
         from .expressions import Map
 
         t, x, u, theta = self.written.inputs
-        value, none = self.written.value, np.zeros(u.numel())
+        value, weights = self.written.value, np.zeros(u.numel())
         curvature, _ = casadi.hessian(value, u)
-        entries = casadi.vertcat(*(curvature[i, i] for i in range(u.numel())))
-        separable = all(i == j for i, j in zip(*curvature.sparsity().get_triplet(), strict=True))
-        if not separable or casadi.symvar(entries):
-            return self, none
-        weights = casadi.evalf(entries).full().ravel()
-        if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-            return self, none
-        at_rest = casadi.substitute(value, u, casadi.SX.zeros(u.numel()))
-        slope = casadi.substitute(casadi.gradient(value, u), u, casadi.SX.zeros(u.numel()))
+        rows, columns = curvature.sparsity().get_triplet()
+        crossed = {i for i, j in zip(rows, columns, strict=True) if i != j}
+        for i in {*rows} - crossed:
+            if not casadi.symvar(curvature[i, i]):
+                weights[i] = float(casadi.evalf(curvature[i, i]))
+        weights[~(np.isfinite(weights) & (weights > 0))] = 0.0
+        if not weights.any():
+            return self, weights
+        kept = [SX(0) if w else u[i] for i, w in enumerate(weights)]
+        at_rest, slope = casadi.substitute(
+            [value, casadi.gradient(value, u)], [u], [casadi.vertcat(*kept)]
+        )
+        linear = sum((slope[i] * u[i] for i, w in enumerate(weights) if w), SX(0))
         rest = Symbolic.__new__(Symbolic)
-        rest._take(Map(t, x, u, theta, at_rest + casadi.dot(slope, u)), self.reads)
+        rest._take(Map(t, x, u, theta, at_rest + linear), self.reads)
         return rest, weights
 
     def outputs(self, dim: int, targets: Any) -> int:
@@ -390,6 +455,7 @@ class Symbolic(Loss):
     def encode(self, targets, count, outputs, dtype):
         if self.reads == 0:
             return np.empty((0, 0), dtype), None
+        checks.some_targets(targets, self.reads)
         return checks.numeric_targets(targets, count, self.reads, dtype), None
 
     def along(self, t, x, u, theta, y, readout=None):

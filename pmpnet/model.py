@@ -85,14 +85,14 @@ def build(
         Whether the horizon is free.
     """
     mixed = running is not None and running.mixed
-    as_integral = running is not None and (mixed or free)
+    as_integral = int(running is not None and (mixed or free))
     integrals = [c for c in constraints if c.kind == "integral"]
     at_end = [c for c in constraints if c.kind == "terminal"]
     on_path = [c for c in constraints if c.kind == "path"]
     if not (constraints or as_integral or free):
         return Model(dynamics, running, Extras())
 
-    from casadi import SX, vertcat
+    from casadi import SX, vertcat, vertsplit
 
     from .dynamics.symbolic import SymbolicSystem
     from .expressions import Map
@@ -135,7 +135,7 @@ def build(
     extras = Extras(
         first=dynamics.dim,
         coefficients=(running_weight,) * as_integral + (0.0,) * (count - as_integral),
-        terminal=bounded(at_end + integrals, [*values, z[as_integral:]], SX(0, 1)),
+        terminal=bounded(at_end + integrals, [*values, *vertsplit(z)[as_integral:]], SX(0, 1)),
         path=bounded(on_path, [written(c.map, theta[:parameters]) for c in on_path], u),
     )
     terms = ("running",) * as_integral + ("",) * (count - as_integral)

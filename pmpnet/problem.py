@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import checks
-from .constraints import Constraint
+from .constraints import Constraint, names_of
 from .dynamics.base import Dynamics
 from .losses import Loss
 from .model import build
@@ -126,6 +126,7 @@ class Problem:
                 "control_cost", control_cost, Penalty, "one of pmpnet.penalties, such as L2(0.01)"
             )
         self.constraints = checks.as_constraints(constraints, Constraint)
+        self.constraint_names = names_of(self.constraints)
         checks.some_cost(terminal_cost, running_cost, control_cost, *self.constraints)
         self.running_weight = checks.real("running_weight", running_weight, least=0.0)
         self.terminal_cost, self.running_cost = terminal_cost, running_cost
@@ -204,7 +205,8 @@ class Problem:
             except ValueError:  # together they have no closed form: it stays where it was
                 energy = Zero()
         self.energy = energy
-        self.penalty = whole.bound_to(self.control_shape, self.dynamics.rows, self.steps)
+        steps = self.steps if self.free_horizon is None else None
+        self.penalty = whole.bound_to(self.control_shape, self.dynamics.rows, steps)
         return running
 
     def _constants(self, encoded: list[np.ndarray]) -> tuple[np.ndarray, tuple[int, int]]:
@@ -285,16 +287,6 @@ class Problem:
         """Sample weights, summing to 1, (M,)."""
         w = self.samples.weights
         return w if len(w) else np.full(self.samples.count, 1.0 / self.samples.count, self.dtype)
-
-    @cached_property
-    def constraint_names(self) -> tuple[str, ...]:
-        """The constraints' names; those without are numbered by kind."""
-        names = []
-        for c in self.constraints:
-            number = sum(other.kind == c.kind for other in self.constraints[: len(names) + 1])
-            names.append(c.name or f"{c.kind} {number}")
-        checks.constraint_names(names)
-        return tuple(names)
 
     @cached_property
     def trained_readouts(self) -> tuple[tuple[int, ...], ...]:

@@ -11,7 +11,9 @@ import json
 import os
 import secrets
 import zipfile
+from collections.abc import Callable
 from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,10 @@ import numpy as np
 from . import __version__, checks, dynamics, losses, penalties, schemes
 from .problem import Problem, matrix
 from .solution import Seconds, Solution
-from .sweeps import Readout
+from .sweeps import Multipliers, Readout
 
 FORMAT = 1
 DESCRIPTION = "pmpnet"  # the entry that makes an .npz one of ours
-
-
-def _listed_fields(**told: Any) -> dynamics.Dynamics:
-    from .dynamics.symbolic import ListedFields
-
-    return ListedFields.from_instructions(**told)
 
 
 def _penalty(**told: Any) -> penalties.Penalty:
@@ -39,20 +35,36 @@ def _penalty(**told: Any) -> penalties.Penalty:
     )
 
 
-# How a class is called in a file, and what makes it from what its describe() says
+def _from_instructions(module: str, name: str) -> Callable[..., Any]:
+    """Return what makes an ingredient written in CasADi, which is imported only then."""
+
+    def make(**told: Any) -> Any:
+        return getattr(import_module(module, __package__), name).from_instructions(**told)
+
+    return make
+
+
+# How an ingredient is called in a file, and what makes it from what its describe() says
 MAKERS = {
-    "Layer": dynamics.Layer,
-    "TwoLayer": dynamics.TwoLayer,
-    "Outside": dynamics.Outside,
-    "Neurons": dynamics.Neurons,
-    "FeatureFields": dynamics.LinearControl,
-    "ListedFields": _listed_fields,
-    "Squared": losses.Squared,
-    "Logistic": losses.Logistic,
-    "CrossEntropy": losses.CrossEntropy,
-    "Penalty": _penalty,
-    "Groups": penalties.Groups,
-    "Scheme": schemes.Scheme,
+    "constraints.Integral": _from_instructions(".constraints", "Integral"),
+    "constraints.Path": _from_instructions(".constraints", "Path"),
+    "constraints.Terminal": _from_instructions(".constraints", "Terminal"),
+    "dynamics.FeatureFields": dynamics.LinearControl,
+    "dynamics.Layer": dynamics.Layer,
+    "dynamics.ListedFields": _from_instructions(".dynamics.symbolic", "ListedFields"),
+    "dynamics.Neurons": dynamics.Neurons,
+    "dynamics.Outside": dynamics.Outside,
+    "dynamics.Symbolic": _from_instructions(".dynamics.symbolic", "Symbolic"),
+    "dynamics.TwoLayer": dynamics.TwoLayer,
+    "losses.CrossEntropy": losses.CrossEntropy,
+    "losses.Huber": losses.Huber,
+    "losses.Logistic": losses.Logistic,
+    "losses.Squared": losses.Squared,
+    "losses.Symbolic": _from_instructions(".losses", "Symbolic"),
+    "penalties.Groups": penalties.Groups,
+    "penalties.Penalty": _penalty,
+    "schemes.Scheme": schemes.Scheme,
+    "sweeps.Multipliers": Multipliers,
 }
 PROBLEM = (
     "dynamics",
@@ -62,7 +74,9 @@ PROBLEM = (
     "running_cost",
     "running_weight",
     "control_cost",
+    "constraints",
     "times",
+    "free_horizon",
     "scheme",
 )
 
@@ -196,6 +210,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _problem_parts(problem: Problem) -> dict[str, Any]:
     parts = {name: getattr(problem, name) for name in PROBLEM}
     parts["weights"] = problem.samples.weights
+    parts["parameters"] = problem.parameters if problem.parameters.size else None
     parts["dtype"] = problem.dtype.name
     if problem.running_cost is problem.terminal_cost:  # one loss, with one readout, in two roles
         parts["running_cost"] = "terminal_cost"
@@ -261,9 +276,9 @@ class _Writer:
             for key in value:
                 checks.text_key(place, key)
             return {key: self.tree(entry, f"{place}.{key}") for key, entry in value.items()}
-        kind = type(value).__name__
-        checks.storable(place, value, _is_ours(value))
-        if isinstance(value, (dynamics.Dynamics, losses.Loss)):
+        kind = _kind(value)
+        checks.storable(place, value, kind in MAKERS)
+        if hasattr(value, "describe"):
             parts = value.describe()
         else:
             parts = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -281,10 +296,10 @@ class _Writer:
         return name
 
 
-def _is_ours(value: Any) -> bool:
-    """Tell whether a value is an ingredient of this package, not of a class derived from one."""
-    kind = type(value)
-    return kind.__name__ in MAKERS and kind.__module__.startswith(f"{__package__}.")
+def _kind(value: Any) -> str:
+    """Return how an ingredient of this package is called in a file."""
+    package, _, module = type(value).__module__.partition(".")
+    return f"{module.partition('.')[0]}.{type(value).__name__}" if package == __package__ else ""
 
 
 def _value(tree: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import pmpnet
-from pmpnet import Problem, dynamics, losses, penalties, schemes, solve, storage
+from pmpnet import Problem, constraints, dynamics, losses, penalties, schemes, solve, storage
+from pmpnet.dynamics.symbolic import SymbolicSystem
 from pmpnet.solution import Solution
 
 RNG = np.random.default_rng(7)
@@ -41,6 +42,8 @@ LOSSES = {
     "squared, no targets": (lambda: losses.Squared(), None),
     "squared, readout": (lambda: losses.Squared(readout=[[1.0, -2.0]]), X[:, 0]),
     "squared, trained": (lambda: losses.Squared(**TRAINED), X[:, :1]),
+    "huber": (lambda: losses.Huber(0.5), X[::-1]),
+    "huber, trained": (lambda: losses.Huber(**TRAINED), X[:, :1]),
     "logistic": (lambda: losses.Logistic(readout=[[1.0, 0.5]]), LABELS),
     "logistic, trained": (lambda: losses.Logistic(**TRAINED), LABELS),
     "cross entropy": (lambda: losses.CrossEntropy(2), LABELS),
@@ -58,6 +61,7 @@ PENALTIES = {
     "l1 ball": penalties.L1Ball(0.4),
     "groups": penalties.Group(0.02) + penalties.L2(0.1),
     "rows": penalties.Group([0.01, 0.1], by="row"),
+    "entries over time": penalties.Group(0.01, by="time") + penalties.L1(0.01),
     "sum of three": penalties.L2(0.1) + penalties.L1(0.01) + penalties.Box(-1, 1),
 }
 SCHEMES = [*schemes.NAMED, schemes.Scheme("ralston", [[0, 0], [2 / 3, 0]], [1 / 4, 3 / 4], 2)]
@@ -306,21 +310,18 @@ def test_classes_of_your_own_are_refused(tmp_path):
 
 def test_nothing_a_problem_is_made_of_is_forgotten():
     said = set(inspect.signature(Problem.__init__).parameters) - {"self", "horizon", "steps"}
-    assert said == {*storage.PROBLEM, "weights", "dtype"}
+    assert said == {*storage.PROBLEM, "weights", "parameters", "dtype"}
 
 
-def test_every_system_loss_and_penalty_is_known():
+def test_every_ingredient_is_known():
     def below(kind):
-        return {kind.__name__} | {name for sub in kind.__subclasses__() for name in below(sub)}
+        return {kind} | {deeper for sub in kind.__subclasses__() for deeper in below(sub)}
 
-    abstract = {"Dynamics", "Loss", "SymbolicSystem"}
-    for kind in (dynamics.Dynamics, losses.Loss, penalties.Penalty):
-        ours = {
-            name
-            for name in below(kind)
-            if any(hasattr(m, name) for m in (dynamics, losses, penalties, dynamics.linear_control))
-        }
-        assert ours - abstract <= set(storage.MAKERS)
+    for kind in (dynamics.Dynamics, losses.Loss, penalties.Penalty, constraints.Constraint):
+        ours = {k for k in below(kind) if k.__module__.startswith("pmpnet.")}
+        ours = {k for k in ours if not inspect.isabstract(k)} - {SymbolicSystem}
+        known = {f"{k.__module__.split('.')[1]}.{k.__name__}" for k in ours}
+        assert known - {"constraints.Constraint"} <= set(storage.MAKERS)
 
 
 # -------------------------------------------------------------------------------- the file

@@ -130,11 +130,8 @@ class _Rows:
             for b in (problem.model.extras.terminal, problem.model.extras.path)
         ]
         self.values = self._values(*self._parts(v))
-        cost = abs(problem.cost_of(*self._parts(v)))
-        self.sigmas = [
-            self._first_sigma(values, *bounds, cost)
-            for values, bounds in zip(self.values, self.bounds, strict=True)
-        ]
+        sigma = self._first_sigma(abs(problem.cost_of(*self._parts(v))))
+        self.sigmas = [np.full(len(lower), sigma) for lower, _ in self.bounds]
         self.first = [sigma.copy() for sigma in self.sigmas]
         self.L = [np.zeros_like(values) for values in self.values]
         self.before = [np.full(len(sigma), np.inf) for sigma in self.sigmas]
@@ -146,17 +143,18 @@ class _Rows:
     def _values(self, *parts) -> list[np.ndarray]:
         return list(self.problem.constraint_values(*parts))
 
-    @staticmethod
-    def _first_sigma(values, lower, upper, cost: float) -> np.ndarray:
-        """Return weights that make the violations at the start weigh about as much as the cost.
+    def _first_sigma(self, cost: float) -> float:
+        """Return a weight with which the start's violations are worth some ten times the cost.
 
         References
         ----------
         E. Birgin, J. Martinez, Practical Augmented Lagrangian Methods, 2014.
         """
-        e = np.abs(values - np.clip(values, lower, upper))
-        largest = _per_row(e)
-        return np.clip(10.0 * max(1.0, cost) / np.maximum(largest, 1e-3) ** 2, 1e-2, 1e4)
+        worst = max(
+            np.abs(values - np.clip(values, *bounds)).max(initial=0.0)
+            for values, bounds in zip(self.values, self.bounds, strict=True)
+        )
+        return float(np.clip(10.0 * max(1.0, cost) / max(worst, 1e-3) ** 2, 1.0, 100.0))
 
     @property
     def multipliers(self) -> Multipliers:
