@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from pmpnet import Problem
+import pmpnet
+import pmpnet.solve
+from pmpnet import Problem, losses, penalties
 from pmpnet.dynamics import Layer, LinearControl, Neurons, Outside, TwoLayer
 from pmpnet.dynamics.layer import ACTIVATIONS
 from pmpnet.dynamics.twins import activation
@@ -322,3 +324,45 @@ def test_rows_of_two_layers_are_of_two_lengths():
     with pytest.raises(ValueError, match="write by='layer' for these dynamics"):
         Problem(TwoLayer(2, 3), [[0.0, 0.0]], control_cost=Group(0.1, by="row"))
     Problem(Neurons(2, 3), [[0.0, 0.0]], control_cost=Group(0.1, by="row"))
+
+
+def particles(copies, **how):
+    """Two moons moved by particles; every one of 4 stands ``copies`` times."""
+    x, y = pmpnet.datasets.two_moons(200, seed=3)
+    problem = pmpnet.Problem(
+        Neurons(2, 4 * copies), x, y, terminal_cost=losses.Logistic(readout=[[1.0, 1.0]]),
+        control_cost=penalties.L2(0.01), steps=10, **how,
+    )  # fmt: skip
+    four = np.random.default_rng(1).standard_normal((10, 4, 5))
+    return problem, 0.3 * np.repeat(four, copies, axis=1).reshape(problem.control_shape)
+
+
+def test_neither_cost_nor_iterations_depend_on_the_number_of_particles():
+    found = []
+    for copies in (1, 2, 8):
+        problem, start = particles(copies)
+        found.append(pmpnet.solve.msa(problem, start))
+        assert found[-1].success
+        assert pmpnet.verify(problem, found[-1]).taylor_slope == pytest.approx(2.0, abs=0.05)
+    one, *more = found
+    for other in more:
+        assert other.history["cost"][:20] == pytest.approx(one.history["cost"][:20], rel=1e-9)
+        assert other.cost == pytest.approx(one.cost, rel=1e-9)
+        assert abs(other.nit - one.nit) <= 2  # rounding differs
+    problem, start = particles(2)
+    e = 1e-6 * np.random.default_rng(2).standard_normal(start.shape)
+    slope = (problem.cost(start + e) - problem.cost(start - e)) / 2
+    assert (problem.gradient(start) * e).sum() == pytest.approx(slope, rel=1e-7)
+
+
+def test_hidden_weights_that_zero_controls_never_move():
+    x, y = pmpnet.datasets.two_moons(200, seed=3)
+    problem = pmpnet.Problem(
+        TwoLayer(2, 3), x, y, terminal_cost=losses.Logistic(readout=[[1.0, 1.0]]),
+        control_cost=penalties.L2(0.01), steps=10,
+    )  # fmt: skip
+    chosen = pmpnet.solve.msa(problem, np.zeros(problem.control_shape))
+    found = pmpnet.solve.msa(problem)
+    assert chosen.success  # whoever chose the saddle keeps it
+    assert found.cost < 0.5 * chosen.cost
+    assert "left by a seeded kick" in found.message

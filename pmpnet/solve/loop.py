@@ -212,15 +212,32 @@ def _solve_one(
 def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any) -> Solution:
     """Solve from one start, and leave a stationary one that nobody chose."""
     solution = _iterate(problem, v, **how)
-    if not (kick and solution.success and solution.nit == 0 and how["max_iter"] > 0):
+    if not (kick and solution.success and how["max_iter"] > 0):
+        return solution
+    if solution.nit == 0:
+        where = "zero controls are stationary"
+    elif _unmoved(problem, solution):
+        where = "from zero controls, some entries have no slope and never move"
+    else:
         return solution
     kicked = _iterate(problem, _random(Reduced(problem), problem, how["seed"], 1), **how)
     sweeps = dict(nfev=solution.nfev + kicked.nfev, njev=solution.njev + kicked.njev)
     if kicked.cost < solution.cost:
-        note = "zero controls are stationary but not optimal; left by a seeded kick. "
+        note = f"{where}, which is not optimal; left by a seeded kick. "
         return replace(kicked, message=note + kicked.message, **sweeps)
-    note = " Zero controls are stationary, and a solve from a seeded kick found nothing better."
+    note = f" ({where}; a solve from a seeded kick found nothing better.)"
     return replace(solution, message=solution.message + note, **sweeps)
+
+
+def _unmoved(problem: Problem, solution: Solution) -> bool:
+    """Tell whether an entry of the control is 0 in all layers, and its slope as well.
+
+    The hidden weights of a network are, where all of them begin at 0: a saddle, as a rule.
+    """
+    if problem.dynamics.affine or solution.controls.all():
+        return False
+    slopes = problem.sweep(solution.controls, solution.readouts, solution.stretch).g
+    return bool(((solution.controls == 0) & (slopes == 0)).all(axis=0).any())
 
 
 def _iterate(
