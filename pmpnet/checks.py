@@ -503,8 +503,8 @@ def separable(fine: bool) -> None:
     """Check that the maximiser of the Hamiltonian can be taken one layer at a time."""
     if not fine:
         raise ValueError(
-            "variant=\"synchronous\" maximises one layer after the other, but Group(by='time') ties "
-            "all layers together; use the default variant, or by='layer' or 'row'."
+            'variant="synchronous" maximises one layer after the other, but Group(by="time") ties '
+            'all layers together; use the default variant, or by="layer" or "row".'
         )
 
 

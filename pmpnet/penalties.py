@@ -5,7 +5,8 @@ Every penalty answers one question exactly (mathematics: for each layer, the poi
     argmax_v  <z, v> - R(v) - rho/2 |v|^2      over v in U
 
 from which the proximal map is ``prox_gamma(y) = argmax with z = y/gamma, rho = 1/gamma``. Sums
-with ``+`` are one `Penalty` as long as that maximiser stays in closed form.
+with ``+`` are one `Penalty` as long as that maximiser stays in closed form. Groups over time are
+maximised over all layers at once, in the inner product sum_k h_k <., .> of L2(0, T).
 """
 
 from __future__ import annotations
@@ -28,11 +29,38 @@ def soft(z: np.ndarray, threshold: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which entries of a control row form a group, and what a group's norm costs."""
+    """Which entries of a control form a group, and what a group's norm costs."""
 
     by: str
     weight: np.ndarray
     rows: np.ndarray | None = None  # (groups, members): indices, or None for the whole row
+    steps: np.ndarray | None = None  # (N, 1): h_k over time; None where all are 1
+
+    def norms(self, v: np.ndarray) -> np.ndarray:
+        """Return the norm of every group, (N, groups); over time that of L2(0, T), (1, c)."""
+        if self.by == "time":
+            return np.linalg.norm(np.sqrt(self._h(v)) * v, axis=0, keepdims=True)
+        return np.linalg.norm(self.gather(v), axis=2)
+
+    def scale(self, v: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Multiply every group by its factor; factors are shaped as `norms`."""
+        if self.by == "time":
+            return v * factors
+        return self.scatter(self.gather(v) * factors[..., None], v)
+
+    def layer_values(self, v: np.ndarray) -> np.ndarray:
+        """Return the layers' shares (N,) of the weighted norms."""
+        norms = self.norms(v)
+        if self.by != "time":
+            return (self.weight * norms).sum(axis=1)
+        # |u_j| = y(T)^(1/2) where y' = u_j^2: the Hamiltonian of that system has the term
+        # -u_j^2 / (2 |u_j|), whose integral is half of the norm; the other half is spread evenly,
+        # so that the Hamiltonian stays constant along an optimum
+        h = self._h(v)
+        return (self.weight / 2 * (v * (v / _not_zero(norms)) + norms / h.sum())).sum(axis=1)
+
+    def _h(self, v: np.ndarray) -> np.ndarray:
+        return np.ones((len(v), 1)) if self.steps is None else self.steps
 
     def gather(self, v: np.ndarray) -> np.ndarray:
         """Return (N, groups, members)."""
@@ -99,6 +127,10 @@ class Penalty:
     def _closed_form(self, first: Penalty, second: Penalty) -> bool:
         if first.groups and second.groups:
             return False
+        if not self.separable:
+            # l1 thresholds first; then one curvature for all of an entry, tied to no other entry
+            tied = self.ball is not None or self.l1_ball is not None or self.boxed
+            return not tied and (self.l2.ndim < 2 or bool(np.all(self.l2 == self.l2[:1])))
         radial = [self.ball is not None, self.l1_ball is not None, self.groups is not None]
         if self.l1_ball is not None and sum(radial) > 1:
             return False
@@ -113,6 +145,11 @@ class Penalty:
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
     @property
+    def separable(self) -> bool:
+        """Whether R is a sum over layers, so that each layer has a maximiser of its own."""
+        return self.groups is None or self.groups.by != "time"
+
+    @property
     def coercive(self) -> bool:
         """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U."""
         if self.ball is not None or self.l1_ball is not None:
@@ -123,7 +160,10 @@ class Penalty:
     def bound_to(
         self, shape: tuple[int, int], rows: np.ndarray | None, steps: np.ndarray | None = None
     ) -> Penalty:
-        """Return the penalty for controls of a shape, checked; ``rows`` are those of [W b]."""
+        """Return the penalty for controls of a shape, checked.
+
+        ``rows`` are those of [W b]; ``steps`` (N,) the h_k, where the horizon is fixed.
+        """
         for name in ("l1", "l2", "lower", "upper"):
             checks.penalty_shape(f"a weight or bound of {self.name}", getattr(self, name), shape)
         for name in ("ball", "l1_ball"):
@@ -132,6 +172,10 @@ class Penalty:
                 checks.radius_shape(self.name, radius, shape[0])
         if self.groups is None:
             return self
+        if self.groups.by == "time":
+            checks.fixed_horizon(steps is not None)
+            checks.time_group_shape(self.groups.weight, shape[1])
+            return replace(self, groups=replace(self.groups, steps=steps[:, None]))
         if self.groups.by == "row":
             checks.has_rows(rows)
         else:
@@ -145,11 +189,14 @@ class Penalty:
     # ---------------------------------------------------------------------- what it answers
 
     def layer_values(self, v: np.ndarray) -> np.ndarray:
-        """R(v_k) of every layer, shape (N,); bounds are not priced."""
+        """R(v_k) of every layer, shape (N,); bounds are not priced.
+
+        Groups over time have no part that is one layer's alone: there only the integral
+        sum_k h_k R_k is R.
+        """
         value = (self.l1 * np.abs(v) + 0.5 * self.l2 * v * v).sum(axis=1)
         if self.groups is not None:
-            norms = np.linalg.norm(self.groups.gather(v), axis=2)
-            value = value + (self.groups.weight * norms).sum(axis=1)
+            value = value + self.groups.layer_values(v)
         return value
 
     def gradient(self, v: np.ndarray) -> np.ndarray:
@@ -165,11 +212,7 @@ class Penalty:
         """Gradient of l2, and the usual element of the subdifferential of l1 and group terms."""
         g = self.l2 * v + self.l1 * np.sign(v)
         if self.groups is not None:
-            parts = self.groups.gather(v)
-            norms = np.linalg.norm(parts, axis=2, keepdims=True)
-            unit = parts / np.where(norms > 0, norms, 1.0)
-            weight = np.broadcast_to(self.groups.weight, norms.shape[:2])
-            g = g + self.groups.scatter(unit * weight[..., None], v)
+            g = g + self.groups.scale(v, self.groups.weight / _not_zero(self.groups.norms(v)))
         return g
 
     def project(self, v: np.ndarray) -> np.ndarray:
@@ -193,6 +236,8 @@ class Penalty:
     def argmax(self, z: np.ndarray, rho: float) -> np.ndarray:
         """Return argmax_v <z, v> - R(v) - rho/2 |v|^2 over U, layer by layer, exactly.
 
+        With groups over time: of the integral over all layers, exactly.
+
         Parameters
         ----------
         z : ndarray, shape (N, c)
@@ -203,13 +248,24 @@ class Penalty:
         -------
         ndarray, shape (N, c)
             Where the maximiser is not unique, the one nearest to 0.
+
+        Notes
+        -----
+        A group v with weight a is maximal where z - (l2 + rho) v is in l1 d|v|_1 + a d|v|, and
+        d|v| is v/|v|, over time as well in the inner product of L2(0, T). So v is the soft
+        threshold s of z by l1, times (1 - a/|s|) / (l2 + rho), or 0 where |s| <= a: for any
+        weights l1, and for an l2 that is one number in a group.
+
+        References
+        ----------
+        N. Simon, J. Friedman, T. Hastie, R. Tibshirani, A sparse-group lasso, Journal of
+        Computational and Graphical Statistics, 2013.
         """
         shrunk = soft(z, self.l1)
         if self.groups is not None:
-            parts = self.groups.gather(shrunk)
-            norms = np.linalg.norm(parts, axis=2)
-            kept = np.maximum(norms - self.groups.weight, 0.0) / np.where(norms > 0, norms, 1.0)
-            shrunk = self.groups.scatter(parts * kept[..., None], shrunk)
+            norms = self.groups.norms(shrunk)
+            kept = np.maximum(norms - self.groups.weight, 0.0) / _not_zero(norms)
+            shrunk = self.groups.scale(shrunk, kept)
         curvature = self.l2 + rho
         if np.all(curvature > 0):
             return self.project(shrunk / curvature)
@@ -249,6 +305,11 @@ def _same(a: object, b: object) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return type(a) is type(b) and a == b
+
+
+def _not_zero(norms: np.ndarray) -> np.ndarray:
+    """Return what to divide by: a group of norm 0 is 0 whatever divides it."""
+    return np.where(norms > 0, norms, 1.0)
 
 
 def _column(radius: np.ndarray) -> np.ndarray:
@@ -423,21 +484,37 @@ def L1Ball(radius: ArrayLike) -> Penalty:
 
 
 def Group(weight: ArrayLike, by: str = "layer") -> Penalty:
-    """R(v) = weight times the sum of the Euclidean norms of groups, which vanish as a whole.
+    """R(v) = weight times the sum of the norms of groups, which vanish as a whole.
 
     Parameters
     ----------
     weight : float or array
-        Non-negative; one number, or one per layer, or one per layer and group.
-    by : {"layer", "row"}
-        A group is a whole layer, or one row of [W b].
+        Non-negative; one number, or one per layer, or one per layer and group. Over time one
+        number, or one per entry, (c,).
+    by : {"layer", "row", "time"}
+        A group is a whole layer, one row of [W b], or one entry of the control over all layers:
+        R = sum_j weight_j (int u_j(t)^2 dt)^(1/2), for which an entry is zero from 0 to T.
+
+    Notes
+    -----
+    Over time the layers are maximised together, which adds up in closed form with `L1`, and with
+    `L2` whose weights do not change in time; the horizon is fixed.
+
+    References
+    ----------
+    M. Yuan, Y. Lin, Model selection and estimation in regression with grouped variables, Journal
+    of the Royal Statistical Society B, 2006; R. Herzog, G. Stadler, G. Wachsmuth, Directional
+    sparsity in optimal control of partial differential equations, SIAM J. Control and
+    Optimization, 2012.
 
     Examples
     --------
     >>> import numpy as np
     >>> Group(5.0).prox(np.array([[3.0, 4.0]]), gamma=0.5).tolist()
     [[1.5, 2.0]]
+    >>> Group(5.0, by="time").prox(np.array([[3.0, 0.1], [4.0, 0.2]]), gamma=0.5).tolist()
+    [[1.5, 0.0], [2.0, 0.0]]
     """
     w = _weight("weight", weight)
-    checks.choice("by", by, ("layer", "row"))
+    checks.choice("by", by, ("layer", "row", "time"))
     return Penalty(groups=Groups(by, w), name=f"Group({_shown(w)}, by={by!r})")

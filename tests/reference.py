@@ -202,7 +202,7 @@ class Cost:
     def __init__(self, loss, targets, count, outputs):
         self.loss, self.told = loss, loss.describe()
         self.kind = type(loss).__name__
-        if self.kind == "Squared":
+        if self.kind in ("Squared", "Huber"):
             y = np.zeros((count, outputs)) if targets is None else np.asarray(targets, float)
             self.y = y.reshape(count, -1)
         else:
@@ -217,6 +217,9 @@ class Cost:
     def value(self, z):
         if self.kind == "Squared":
             return self.told["weight"] * ((z - self.y) ** 2).sum(axis=1)
+        if self.kind == "Huber":
+            e, delta = abs(z - self.y), self.told["delta"]
+            return np.where(e <= delta, e**2 / 2, delta * (e - delta / 2)).sum(axis=1)
         if self.kind == "Logistic":
             return np.logaddexp(0.0, np.where(self.y == 1, -1, 1) * z[:, 0])
         return logsumexp(z, axis=1) - z[np.arange(len(z)), self.y]
@@ -224,6 +227,9 @@ class Cost:
     def gradient(self, z):
         if self.kind == "Squared":
             return 2 * self.told["weight"] * (z - self.y)
+        if self.kind == "Huber":
+            e, delta = z - self.y, self.told["delta"]
+            return np.where(abs(e) <= delta, e, delta * np.sign(e))
         if self.kind == "Logistic":
             return expit(z) - (self.y == 1)[:, None]
         return softmax(z, axis=1) - np.eye(z.shape[1])[self.y]

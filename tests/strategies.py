@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pmpnet import Problem
 from pmpnet.dynamics import Layer, LinearControl, Neurons, Outside, TwoLayer
 from pmpnet.dynamics.layer import ACTIVATIONS
-from pmpnet.losses import CrossEntropy, Logistic, Squared
+from pmpnet.losses import CrossEntropy, Huber, Logistic, Squared
 from pmpnet.penalties import L2
 from pmpnet.reduced import Reduced
 from pmpnet.schemes import NAMED
@@ -32,7 +32,9 @@ NEURONS = [f"neurons {name}" for name in ACTIVATIONS]
 SYSTEMS = [*AFFINE, *TWO_LAYER, *OUTSIDE]
 SMOOTH = [name for name in SYSTEMS if not set(KINKS) & set(name.split())]
 ROLES = ("terminal", "running", "both", "shared")
-KINDS = ("squared", "logistic", "cross entropy")
+KINDS = ("squared", "huber", "logistic", "cross entropy")
+SMOOTH_LOSSES = tuple(k for k in KINDS if k != "huber")  # its second derivative jumps
+NUMBERS = {"squared", "huber"}  # what compares numbers, not classes
 READOUTS = ("none", "given", "train")
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -93,15 +95,15 @@ def cases(draw, systems=SYSTEMS, schemes=tuple(NAMED), roles=ROLES, kinds=KINDS,
 
     # what a loss reads must fit the targets, which both roles share, and without readout the state
     classes = 2 if "logistic" in kinds else draw(st.integers(2, 4))
-    numbers = draw(st.integers(1, 5)) if set(kinds) == {"squared"} else 1
-    outputs = {"squared": numbers, "logistic": 1, "cross entropy": classes}
+    numbers = draw(st.integers(1, 5)) if set(kinds) <= NUMBERS else 1
+    outputs = {"squared": numbers, "huber": numbers, "logistic": 1, "cross entropy": classes}
     pairs = list(zip(kinds, readouts, strict=True))
     dims = {outputs[kind] for kind, readout in pairs if readout == "none"}
     assume(len(dims) < 2)
     dim = dims.pop() if dims else draw(st.integers(1, 5))
 
     count = draw(st.integers(2 if "logistic" in kinds else 1, most))
-    if set(kinds) == {"squared"}:
+    if set(kinds) <= NUMBERS:
         targets = rng.standard_normal((count, numbers))
     else:
         targets = rng.integers(0, classes, count)
@@ -113,8 +115,8 @@ def cases(draw, systems=SYSTEMS, schemes=tuple(NAMED), roles=ROLES, kinds=KINDS,
             told = dict(readout=rng.standard_normal((outputs[kind], dim)))
         if readout == "train":
             told = dict(readout="train", readout_cost=draw(st.sampled_from([None, L2(0.3)])))
-        if kind == "squared":
-            return Squared(rng.uniform(0.3, 2.0), **told)
+        if kind in NUMBERS:
+            return {"squared": Squared, "huber": Huber}[kind](rng.uniform(0.3, 2.0), **told)
         return Logistic(**told) if kind == "logistic" else CrossEntropy(classes, **told)
 
     losses = [loss(*pair) for pair in pairs]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pmpnet import Problem, penalties
 from pmpnet.dynamics import LinearControl
-from pmpnet.losses import CrossEntropy, Logistic, Squared
+from pmpnet.losses import CrossEntropy, Huber, Logistic, Squared
 from pmpnet.penalties import L2
 
 from .reference import Cost
@@ -24,6 +24,7 @@ def rest(x, y, loss, **more):
 
 LOSSES = {
     "squared": (Squared(0.7), 3, lambda rng: rng.standard_normal((5, 3))),
+    "huber": (Huber(0.8), 3, lambda rng: rng.standard_normal((5, 3))),
     "logistic": (Logistic(), 1, lambda rng: np.array([0, 1, 1, 0, 1])),
     "cross entropy": (CrossEntropy(4), 4, lambda rng: np.array([3, 0, 1, 1, 2])),
 }
@@ -41,6 +42,39 @@ def test_value_and_gradient_are_the_formula_s(name, seed, size):
     assert p.cost(u) == pytest.approx(exact.value(z).mean(), rel=1e-12)
     gradient = -5 * p.costates(u)[-1]
     np.testing.assert_allclose(gradient, exact.gradient(z), rtol=0, atol=1e-12 * (1 + size))
+
+
+@given(seed=SEEDS, delta=st.floats(0.01, 100.0))
+def test_the_slope_of_huber_is_that_of_its_value(seed, delta):
+    rng = np.random.default_rng(seed)
+    z, y = delta * rng.uniform(-3, 3, (5, 3)), delta * rng.uniform(-1, 1, (5, 3))
+    p, u = rest(z, y, Huber(delta))
+    gradient, step = -5 * p.costates(u)[-1], 1e-5 * delta * rng.standard_normal((5, 3))
+    change = (Huber(delta).value(z + step, y) - Huber(delta).value(z - step, y)) / 2
+    slope = (gradient * step).sum(axis=1)
+    # a slope that is Lipschitz with constant 1: off by half the squared step at worst
+    assert (abs(change - slope) <= (step**2).sum(axis=1) / 2 + 1e-13 * delta**2).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_huber_is_half_the_square_within_delta_and_a_line_beyond(dtype):
+    e = np.array([0.0, 0.5, -1.5, 2.0, -2.0, 2.5, -8.0, 1e6])[:, None]
+    p, u = rest(e, None, Huber(2.0), dtype=dtype)
+    values = [0.0, 0.125, 1.125, 2.0, 2.0, 3.0, 14.0, 2e6 - 2]
+    assert Huber(2.0).value(e, np.zeros((8, 1))).tolist() == values
+    assert p.cost(u) == pytest.approx(np.mean(values), rel=1e-6)
+    slopes = -8 * p.costates(u)[-1][:, 0]
+    assert slopes.tolist() == [0.0, 0.5, -1.5, 2.0, -2.0, 2.0, -2.0, 2.0]
+    # one delta for all residuals: half of the square
+    wide, v = rest(e, None, Huber(1e7), dtype=dtype)
+    assert wide.cost(v) == pytest.approx(rest(e, None, Squared(0.5))[0].cost(v), rel=1e-6)
+
+
+def test_a_state_that_is_not_a_number_has_no_slope_of_huber():
+    system = LinearControl(1, "polynomial", degree=1)
+    p = Problem(system, [[1e200]], terminal_cost=Huber(), steps=2, horizon=2.0)
+    u = [[0.0, 1e200], [0.0, -1.0]]  # to infinity, and from there inf - inf
+    assert np.isnan([p.states(u)[-1].item(), p.cost(u), p.costates(u)[-1].item()]).all()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -86,6 +120,13 @@ def test_a_readout_stands_between_state_and_loss():
 # ---------------------------------------------------------------------------- targets
 
 
+@pytest.mark.parametrize("loss", [Squared, Huber])
+def test_targets_that_are_numbers(loss):
+    assert [rest(np.zeros((3, 2)), y, loss(readout="train"))[0].outputs[0] for y in (
+        None, [1, 2, 3], np.zeros((3, 1)), np.zeros((3, 4)),
+    )] == [1, 1, 1, 4]  # fmt: skip
+
+
 def test_squared_targets():
     x = np.arange(6.0).reshape(3, 2)
     assert rest(x, None, Squared())[0].cost(np.zeros((1, 2))) == pytest.approx(55 / 3)
@@ -95,9 +136,6 @@ def test_squared_targets():
     booleans, _ = rest(x, [True, False, True], Squared(readout=P))
     assert flat.cost(u) == column.cost(u) == pytest.approx((0 + 9 + 36) / 3)
     assert booleans.cost(u) == pytest.approx((0 + 25 + 64) / 3)
-    assert [rest(x, y, Squared(readout="train"))[0].outputs[0] for y in (
-        None, [1, 2, 3], np.zeros((3, 1)), np.zeros((3, 4)),
-    )] == [1, 1, 1, 4]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -179,6 +217,7 @@ def test_descriptions_make_the_same_loss_again():
     P, cost = np.ones((1, 2)), L2(0.1)
     for loss in (
         Squared(), Squared(0.3, readout=P), Squared(readout="train", readout_cost=cost),
+        Huber(), Huber(0.3, readout=P), Huber(readout="train", readout_cost=cost),
         Logistic(), Logistic(readout=P), Logistic(readout="train", readout_cost=cost),
         CrossEntropy(3), CrossEntropy(2, readout=np.ones((2, 5))),
         CrossEntropy(4, readout="train", readout_cost=cost),
@@ -196,6 +235,7 @@ def test_descriptions_make_the_same_loss_again():
 def test_how_losses_are_shown():
     assert repr(Squared()) == "Squared()"
     assert repr(Squared(0.5, readout=np.ones((1, 2)))) == "Squared(0.5, readout=<1x2>)"
+    assert repr(Huber(0.5, readout="train")) == "Huber(0.5, readout='train')"
     assert repr(Logistic(readout="train")) == "Logistic(readout='train')"
     assert repr(CrossEntropy(3)) == "CrossEntropy(3)"
     assert repr(CrossEntropy(3, readout="train")) == "CrossEntropy(3, readout='train')"
@@ -211,6 +251,9 @@ def test_how_losses_are_shown():
         (lambda: Squared(np.nan), ValueError, "weight=nan is not finite"),
         (lambda: Squared(np.inf), ValueError, "weight=inf is not finite"),
         (lambda: Squared("a"), TypeError, "weight='a' is not a real number"),
+        (lambda: Huber(0), ValueError, "delta=0.0 is too small: it must be above 0"),
+        (lambda: Huber(np.inf), ValueError, "delta=inf is not finite"),
+        (lambda: Huber("a"), TypeError, "delta='a' is not a real number"),
         (lambda: Squared(readout="fit"), ValueError, "readout='fit' is not known.*'train'"),
         (lambda: Squared(readout=[1, 2]), ValueError, r"readout has shape \(2,\).*table"),
         (lambda: Squared(readout=[[1, 2], [3]]), ValueError, "readout has rows of different"),

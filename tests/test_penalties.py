@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
+from pmpnet import Problem
+from pmpnet.dynamics import LinearControl
+from pmpnet.losses import Squared
 from pmpnet.penalties import L1, L2, Ball, Box, ElasticNet, Group, L1Ball, Penalty, Zero
 
 SOME = settings(deadline=None, max_examples=15)  # for each sum of terms
@@ -19,14 +22,21 @@ def rows_of(v, rows, by):
     return v[:, None, :] if by == "layer" else v[:, rows]
 
 
+def group_cost(case, v, w, by):
+    if by == "time":
+        whole = (w * np.sqrt(case.steps @ v**2)).sum()
+        return np.full(len(v), whole / case.steps.sum())  # spread evenly: its integral is whole
+    return sum(
+        (w if np.ndim(w) == 0 else w[..., j]) * np.sqrt((part**2).sum(axis=1))
+        for j, part in enumerate(rows_of(v, case.rows, by).transpose(1, 0, 2))
+    )
+
+
 COST = {
     "L2": lambda case, v, w: (0.5 * w * v**2).sum(axis=1),
     "L1": lambda case, v, w: (w * abs(v)).sum(axis=1),
     "ElasticNet": lambda case, v, a, b: (a * abs(v) + 0.5 * b * v**2).sum(axis=1),
-    "Group": lambda case, v, w, by: sum(
-        (w if np.ndim(w) == 0 else w[..., j]) * np.sqrt((part**2).sum(axis=1))
-        for j, part in enumerate(rows_of(v, case.rows, by).transpose(1, 0, 2))
-    ),
+    "Group": group_cost,
 }
 EXCESS = {
     "Box": lambda v, lower, upper: np.maximum(lower - v, v - upper).max(axis=1),
@@ -54,14 +64,25 @@ class Case:
     rng: np.random.Generator
     rho: float = 1.0
 
+    def __post_init__(self):
+        self.steps = self.rng.uniform(0.05, 2.0, self.shape[0])
+
     @property
     def penalty(self) -> Penalty:
         total = sum((MAKE[name](*told) for name, told in self.terms), Zero())
-        return total.bound_to(self.shape, self.rows)
+        return total.bound_to(self.shape, self.rows, self.steps)
+
+    def judged(self, values):
+        """Values of layers: each by itself, or where a term ties layers their integral."""
+        tied = any(name == "Group" and told[1] == "time" for name, told in self.terms)
+        return np.array([self.steps @ values]) if tied else values
+
+    def inner(self, v, w):
+        return self.judged((v * w).sum(axis=1))
 
     def cost(self, v):
         costs = (COST[name](self, v, *told) for name, told in self.terms if name in COST)
-        return sum(costs, np.zeros(len(v)))
+        return self.judged(sum(costs, np.zeros(len(v))))
 
     def excess(self, v):
         passed = (EXCESS[name](v, *told) for name, told in self.terms if name in EXCESS)
@@ -74,7 +95,7 @@ class Case:
         return v
 
     def score(self, z, rho, v):
-        return (z * v).sum(axis=1) - self.cost(v) - 0.5 * rho * (v**2).sum(axis=1)
+        return self.inner(z, v) - self.cost(v) - 0.5 * rho * self.inner(v, v)
 
     def points(self, near):
         """Random points of the set, far from and close to a given one."""
@@ -92,6 +113,7 @@ class Case:
         return self.rng.integers(0, 2, self.shape)
 
 
+TIMES = ["Times", "Times L2", "L1 Times", "ElasticNet Times"]
 SUMS = [
     "Zero", "L2", "L1", "ElasticNet", "Box", "Ball", "L1Ball", "Layers", "Rows",
     "L1 L2", "L2 L2", "L1 L1", "Box Box", "Ball Ball", "L1Ball L1Ball",
@@ -99,6 +121,7 @@ SUMS = [
     "Layers L2", "Rows L2", "Layers L1", "Rows ElasticNet",
     "Ball L2", "L1 Ball", "Ball ElasticNet", "Ball Layers", "Rows Ball ElasticNet",
     "L1Ball L2", "L1 L1Ball", "L1Ball ElasticNet",
+    *TIMES,
 ]  # fmt: skip
 
 
@@ -112,7 +135,9 @@ def make_terms(rng, words, shape, groups):
         value = np.asarray(rng.uniform(0.0, 2.0, shapes[rng.integers(len(shapes))]))
         return np.where(rng.random(value.shape) < 0.2, 0.0, value)[()]
 
-    def l2():  # next to a ball or group: one for all entries of a layer
+    def l2():  # next to a ball or group: one for all entries of a layer, or all layers
+        if "Times" in words:
+            return weight((), (entries,), (1, entries))
         return weight((), (layers, 1)) if radial else weight((), (entries,), shape)
 
     def reach():  # from the centre of a box to its sides
@@ -132,6 +157,8 @@ def make_terms(rng, words, shape, groups):
             return word, (rng.uniform(0.1, 3.0, [(), (layers,)][rng.integers(2)])[()],)
         if word == "Layers":
             return "Group", (weight((), (layers, 1)), "layer")
+        if word == "Times":
+            return "Group", (weight((), (entries,)), "time")
         per_group = (groups,) if groups > 1 else ()
         return "Group", (weight((), per_group, (layers, groups)), "row")
 
@@ -197,11 +224,9 @@ def test_prox_is_the_minimiser_and_firmly_nonexpansive(data, words):
     pa, pb = p.prox(a, gamma), p.prox(b, gamma)
     np.testing.assert_array_equal(pa, p.argmax(a / gamma, 1 / gamma))
     for other in case.points(pa):
-        value, least = (
-            case.cost(v) + ((v - a) ** 2).sum(axis=1) / (2 * gamma) for v in (other, pa)
-        )
+        value, least = (case.cost(v) + case.inner(v - a, v - a) / (2 * gamma) for v in (other, pa))
         assert (least - value).max() <= 1e-11 * (1 + np.abs(least).max())
-    gap = ((pa - pb) * (a - b)).sum(axis=1) - ((pa - pb) ** 2).sum(axis=1)
+    gap = case.inner(pa - pb, a - b) - case.inner(pa - pb, pa - pb)
     assert gap.min() >= -1e-12
 
 
@@ -236,15 +261,15 @@ def test_projection_is_the_nearest_point(data, words):
 def test_values_and_subgradients(data, words):
     case = data.draw(cases(words))
     p, v = case.penalty, case.rng.normal(size=case.shape) * case.coin()
-    np.testing.assert_allclose(p.layer_values(v), case.cost(v), atol=1e-13)
+    np.testing.assert_allclose(case.judged(p.layer_values(v)), case.cost(v), atol=1e-13)
     slope = p.subgradient(v)
     for w in (2 * case.rng.normal(size=case.shape) for _ in range(10)):
-        assert (case.cost(w) - case.cost(v) - (slope * (w - v)).sum(axis=1)).min() >= -1e-12
+        assert (case.cost(w) - case.cost(v) - case.inner(slope, w - v)).min() >= -1e-12
     # away from the kinks there is one gradient
     v = np.where(v == 0.0, 1.0, v) + 0.1 * np.sign(v)
     step = 1e-6 * case.rng.normal(size=case.shape)
     change = (case.cost(v + step) - case.cost(v - step)) / 2
-    np.testing.assert_allclose((p.subgradient(v) * step).sum(axis=1), change, rtol=1e-6, atol=1e-13)
+    np.testing.assert_allclose(case.inner(p.subgradient(v), step), change, rtol=1e-6, atol=1e-13)
 
 
 @of(["L2", "L2 L2", "L2 Box", "Zero", "Ball L2"])
@@ -281,10 +306,24 @@ def test_groups_vanish_as_a_whole(data, words):
     assert (np.abs(parts[~gone]).max(axis=1) > 0.0).all()
 
 
+@of(TIMES)
+def test_entries_vanish_for_all_time(data, words):
+    case = data.draw(cases(words))
+    p, z = case.penalty, given_z(case)
+    shrunk = np.sign(z) * np.maximum(np.abs(z) - p.l1, 0)
+    norms = np.sqrt(case.steps @ shrunk**2)
+    v = p.argmax(z, case.rho)
+    gone = norms <= p.groups.weight
+    assert (v[:, gone] == 0.0).all()
+    assert (np.abs(v[:, ~gone]).max(axis=0) > 0.0).all()
+    # what is left vanishes where l1 says so, and nowhere else
+    np.testing.assert_array_equal(v[:, ~gone] == 0.0, shrunk[:, ~gone] == 0.0)
+
+
 # --------------------------------------------------------------- against other maximisers
 
 
-@of([words for words in SUMS if words != "Box Box"])
+@of([words for words in SUMS if words not in ("Box Box", *TIMES)])  # each point a layer
 def test_one_dimension_against_a_grid(data, words):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     terms = make_terms(rng, words.split(), (1, 1), 1)
@@ -351,6 +390,29 @@ def test_against_a_general_solver(penalty, told):
         np.testing.assert_allclose(penalty.argmax(z, rho)[0], expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("weight", [0.9, [0.2, 0.9, 9.0]], ids=str)
+@pytest.mark.parametrize("l1", [0.0, 0.4, "any"])
+@pytest.mark.parametrize("l2", [0.0, [0.3, 0.0, 1.0]], ids=str)
+def test_groups_over_time_against_a_general_solver(weight, l1, l2):
+    rng = np.random.default_rng(5)
+    h, z, rho = rng.uniform(0.1, 1.5, 6), 2 * rng.normal(size=(6, 3)), 0.7
+    l1 = rng.uniform(0, 1.5, (6, 3)) if l1 == "any" else np.full((6, 3), l1)
+    found = (Group(weight, by="time") + ElasticNet(l1, l2)).bound_to((6, 3), None, h).argmax(z, rho)
+    for j, (w, c) in enumerate(np.broadcast(weight, np.broadcast_to(l2, 3))):
+
+        def best(log_norm, a=l1[:, j], c=c, w=w, y=z[:, j]):
+            # w n = min over s of w (n^2 / s + s) / 2: for given s every layer is by itself
+            s = np.exp(log_norm)
+            return np.sign(y) * np.maximum(abs(y) - a, 0) / (rho + c + w / s)
+
+        def loss(log_norm, a=l1[:, j], c=c, w=w, y=z[:, j]):
+            v = best(log_norm)
+            return h @ ((rho + c) / 2 * v**2 - y * v + a * abs(v)) + w * np.sqrt(h @ v**2)
+
+        least = minimize_scalar(loss, bounds=(-20, 5), method="bounded", options={"xatol": 1e-9})
+        np.testing.assert_allclose(found[:, j], best(least.x), atol=1e-6)
+
+
 def test_l1_ball_against_bisection():
     rng = np.random.default_rng(3)
     v = rng.normal(size=(3000, 7)) * rng.choice([0.2, 1.0, 5.0], (3000, 1))
@@ -370,6 +432,28 @@ def test_moreau():
     y = 2 * np.random.default_rng(0).normal(size=(50, 4))
     np.testing.assert_allclose(L1(0.8).prox(y, 1.0) + Box(-0.8, 0.8).project(y), y, atol=1e-15)
     np.testing.assert_allclose(Group(0.8).prox(y, 1.0) + Ball(0.8).project(y), y, atol=1e-15)
+    h = np.random.default_rng(1).uniform(0.1, 2.0, 50)
+    norms = np.sqrt(h @ y**2)
+    on_dual = y * np.minimum(1.0, 14.0 / norms)  # the ball of L2(0, T), entry by entry
+    assert 0 < (norms < 14.0).sum() < 4
+    p = Group(14.0, by="time").bound_to((50, 4), None, h)
+    np.testing.assert_allclose(p.prox(y, 1.0) + on_dual, y, atol=1e-14)
+
+
+def test_groups_over_time_do_not_depend_on_the_grid():
+    # a layer cut into pieces with the same control is the same layer
+    rng = np.random.default_rng(2)
+    h, z, pieces = rng.uniform(0.1, 2.0, 4), rng.normal(size=(4, 3)), [1, 3, 2, 4]
+    p = Group([0.3, 1.0, 0.0], by="time") + ElasticNet(0.1, 0.2)
+    coarse = p.bound_to((4, 3), None, h)
+    fine = p.bound_to((10, 3), None, np.repeat(h / pieces, pieces))
+    cut = np.repeat(z, pieces, axis=0)
+    for ours, theirs in (
+        (coarse.argmax(z, 0.5), fine.argmax(cut, 0.5)),
+        (coarse.layer_values(z), fine.layer_values(cut)),
+        (coarse.subgradient(z), fine.subgradient(cut)),
+    ):
+        np.testing.assert_allclose(np.repeat(ours, pieces, axis=0), theirs, rtol=1e-13)
 
 
 # ------------------------------------------------------------------------ without curvature
@@ -437,6 +521,13 @@ def test_far_outside_an_l1_ball():
         (Ball(1.0), L2([1.0, 2.0])),
         (Group(1.0), ElasticNet(0.1, [[1.0, 1.0], [1.0, 2.0]])),
         (L2(1.0) + L1(1.0) + Ball(1.0), Box(0, 1)),
+        (Group(1.0, by="time"), Box(-1, 1)),
+        (Group(1.0, by="time"), Ball(1.0)),
+        (Group(1.0, by="time") + L1(0.1), L1Ball(1.0)),
+        (Group(1.0, by="time"), Group(1.0)),
+        (Group(1.0, by="time"), Group(1.0, by="time")),
+        (Group(1.0, by="time"), L2([[1.0], [2.0]])),
+        (Group(1.0, by="time"), ElasticNet(0.1, [[1.0, 1.0], [1.0, 2.0]])),
     ],
     ids=str,
 )
@@ -507,7 +598,7 @@ def test_only_penalties_are_added(other):
 
 @pytest.mark.parametrize("by", ["column", 3, None])
 def test_unknown_groups_are_refused(by):
-    with pytest.raises(ValueError, match="'layer', 'row'"):
+    with pytest.raises(ValueError, match="'layer', 'row', 'time'"):
         Group(1.0, by=by)
 
 
@@ -517,17 +608,30 @@ def test_unknown_groups_are_refused(by):
         L1([1.0, 2.0]), L2(np.ones((3, 4))), Box([0, 0], [1, 1]), ElasticNet(1, np.ones((2, 5))),
         Ball([1.0, 2.0, 3.0]), L1Ball([1.0]), Group([1.0, 2.0, 3.0], by="row"),
         Group(np.ones((2, 3)), by="row"), Group([1.0, 2.0, 3.0]),
+        Group([1.0, 2.0], by="time"), Group(np.ones((2, 4)), by="time"),
     ],
     ids=str,
 )  # fmt: skip
 def test_weights_that_do_not_fit_the_control_are_refused(penalty):
     with pytest.raises(ValueError, match="write"):
-        penalty.bound_to((2, 4), np.array([[0, 1], [2, 3]]))
+        penalty.bound_to((2, 4), np.array([[0, 1], [2, 3]]), np.ones(2))
 
 
 def test_rows_are_needed_for_groups_by_row():
     with pytest.raises(ValueError, match="by='layer'"):
         Group(1.0, by="row").bound_to((2, 4), None)
+
+
+def test_steps_are_needed_for_groups_over_time():
+    penalty = Group(1.0, by="time")
+    with pytest.raises(ValueError, match=r"fixed horizon.*by='layer'"):
+        penalty.bound_to((2, 4), None)
+    with pytest.raises(ValueError, match=r"fixed horizon.*a readout"):
+        Squared(readout="train", readout_cost=penalty)
+    told = dict(terminal_cost=Squared(), control_cost=penalty + L2(0.1))
+    Problem(LinearControl(1), [[1.0]], **told)
+    with pytest.raises(ValueError, match=r"fixed horizon.*free_horizon"):
+        Problem(LinearControl(1), [[1.0]], free_horizon=(0.5, 2.0), **told)
 
 
 @pytest.mark.parametrize("by", ["layer", "row"])
@@ -546,6 +650,7 @@ def test_a_penalty_shows_how_it_was_written():
     p = Zero() + L2(0.1) + Box(-1, np.inf) + L1(np.ones(3))
     assert repr(p) == "L2(0.1) + Box(-1, inf) + L1(<3>)"
     assert repr(Zero() + Zero()) == "Zero()"
+    assert repr(Group(2.0, by="time") + L1(1.0)) == "Group(2, by='time') + L1(1)"
     assert repr(Group(2.0, by="row") + Ball(1.0)) == "Group(2, by='row') + Ball(1)"
 
 

@@ -261,6 +261,25 @@ def test_layer_gaps_are_what_is_lost_against_the_best_control(name):
     np.testing.assert_allclose(reduced.layer_gaps(there, g), 0.0, atol=1e-12)
 
 
+def test_the_gap_of_groups_over_time_is_that_of_the_whole_control():
+    weight, h = np.array([0.2, 0.9, 0.0, 0.4, 1.5, 0.1]), np.diff(TIMES)
+    reduced, v, _ = reduced_problem(Group(weight, by="time") + L2(0.5))
+    g = reduced.evaluate(v).g
+    slope, rng = reduced.control(g), np.random.default_rng(2)
+
+    def hamiltonian(u):  # of all layers together
+        return h @ (slope * u - 0.25 * u**2).sum(axis=1) - weight @ np.sqrt(h @ u**2)
+
+    here, gap = hamiltonian(reduced.control(v)), reduced.gap(v, g)
+    assert gap > 1e-3
+    best = reduced.control(reduced.argmax(g, 0.0))
+    assert hamiltonian(best) == pytest.approx(here + gap, rel=1e-13)
+    for size in (1e-3, 0.1, 1.0, 10.0):
+        for _ in range(50):
+            near = best + size * rng.standard_normal(best.shape) * rng.integers(0, 2, best.shape)
+            assert hamiltonian(near) <= here + gap + 1e-12
+
+
 @pytest.mark.parametrize("penalty", [Zero(), L1(1.0), Box(-1, np.inf), Group(1.0)], ids=repr)
 def test_without_a_maximum_there_is_no_gap(penalty):
     reduced, v, g = reduced_problem(penalty)

@@ -88,6 +88,7 @@ PENALTIES = [
     penalties.L1(1e-2) + penalties.Box(-2, 2),
     penalties.Group(2e-2) + penalties.L2(1e-3),
     penalties.Group(1e-2, by="row") + penalties.L2(1e-3),
+    penalties.Group(1e-2, by="time") + penalties.ElasticNet(1e-3, 1e-3),
     penalties.L2(1e-3) + penalties.Ball(3.0),
     penalties.L1(1e-3) + penalties.L1Ball(4.0),
 ]
@@ -106,6 +107,42 @@ def test_every_penalty_is_solved_to_the_principle(penalty, variant):
     assert certificate.violation <= 1e-12
     if problem.penalty.coercive:
         assert certificate.gap <= 1e-3
+
+
+@pytest.mark.parametrize("variant", ["accelerated", "proximal"])
+def test_translation_with_groups_over_time_has_its_exact_control(variant):
+    # constant controls u of horizon T: |c - T u|^2 + w sqrt(T) |u| + beta/2 T u^2 by entry
+    w, beta, times = 1.1, 0.5, np.array([0.0, 0.1, 0.7, 0.9, 1.8, 2.0])
+    penalty = penalties.Group(w, by="time") + penalties.L2(beta)
+    problem = translation(c=(0.3, -0.8), times=times, control_cost=penalty)
+    solution = pmpnet.solve.msa(problem, random_start(problem), variant=variant, tol=1e-12)
+    exact = -(2 * 0.8 - w / np.sqrt(2)) / (2 * 2 + beta)
+    assert solution.success
+    assert (solution.controls[:, 0] == 0.0).all()
+    np.testing.assert_allclose(solution.controls[:, 1], exact, rtol=1e-9)
+
+
+def test_whole_entries_of_a_network_vanish():
+    w, l2 = 2e-2, 1e-3
+    problem = moons(dim=3, control_cost=penalties.Group(w, by="time") + penalties.L2(l2))
+    solution = pmpnet.solve.msa(problem, random_start(problem), tol=1e-8)
+    assert solution.success, solution.message
+    assert pmpnet.verify(problem, solution).residual <= 1e-8
+    u, h = solution.controls, np.diff(problem.times)
+    gone = (u == 0.0).all(axis=0)
+    assert 0 < gone.sum() < gone.size
+    assert (u[:, ~gone] != 0.0).all()
+    # the principle: minus the smooth gradient is w u_j / |u_j|, and no longer than w at zero
+    g = -problem.gradient(u) / h[:, None]
+    assert (np.sqrt(h @ g[:, gone] ** 2) <= w).all()
+    unit = u[:, ~gone] / np.sqrt(h @ u[:, ~gone] ** 2)
+    np.testing.assert_allclose(g[:, ~gone], w * unit, atol=1e-7)
+
+
+def test_layers_that_are_tied_cannot_be_maximised_one_by_one():
+    problem = translation(control_cost=penalties.Group(0.1, by="time"))
+    with pytest.raises(ValueError, match=r"synchronous.*ties all layers.*default variant"):
+        pmpnet.solve.msa(problem, variant="synchronous", max_iter=0)
 
 
 def test_accepted_steps_keep_their_safeguard():

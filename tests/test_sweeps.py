@@ -30,6 +30,7 @@ from .strategies import (
     OUTSIDE,
     ROLES,
     SMOOTH,
+    SMOOTH_LOSSES,
     SYSTEMS,
     TWO_LAYER,
     cases,
@@ -166,7 +167,7 @@ def stage_signs(case, v):
 
 
 @few(150)
-@given(cases())
+@given(cases(kinds=SMOOTH_LOSSES))
 def test_the_gradient_is_the_limit_of_central_differences(case):
     reduced, v, e = case.reduced, case.v, 1e-3
     gradient = -reduced.metric * (reduced.evaluate(v).g - reduced.penalty_gradient(v))
@@ -193,7 +194,7 @@ def test_problem_gradient_is_that_of_the_control(case):
 
 
 @few(100)
-@given(cases(systems=SMOOTH))
+@given(cases(systems=SMOOTH, kinds=SMOOTH_LOSSES))
 def test_the_remainder_of_taylor_s_formula_is_of_second_order(case):
     reduced, v = case.reduced, case.v
     # a single Euler step does not move what the running cost reads: there is no remainder

@@ -6,16 +6,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import pmpnet
+import pmpnet.solve
 from pmpnet import Problem, verify
 from pmpnet.certificate import Certificate, hamiltonian, taylor_slope
 from pmpnet.dynamics import Layer, LinearControl
 from pmpnet.losses import Logistic, Squared
-from pmpnet.penalties import L1, L2, Ball, Box, Zero
+from pmpnet.penalties import L1, L2, Ball, Box, Group, Zero
 from pmpnet.reduced import Reduced
 from pmpnet.schemes import NAMED
 
 from .problems import translation, translation_cost
-from .strategies import AFFINE, SEEDS, SMOOTH, cases, system
+from .strategies import AFFINE, SEEDS, SMOOTH, SMOOTH_LOSSES, cases, system
 
 POLYNOMIAL = LinearControl(1, "polynomial", degree=1)  # x' = u_1 + u_2 x
 
@@ -139,6 +140,19 @@ def test_the_hamiltonian_of_an_optimum_is_constant_up_to_h(scheme):
     assert spread(p, optimum(p) + np.linspace(0, 1, 160)[:, None]) > 50 * spreads[-1]
 
 
+def test_the_hamiltonian_is_constant_with_groups_over_time_too():
+    spreads = []
+    for steps in (40, 80, 160):
+        p = Problem(
+            LinearControl(1), [[1.0]], running_cost=Squared(1.5), horizon=2.0, steps=steps,
+            control_cost=Group(0.3, by="time") + L2(0.2),
+        )  # fmt: skip
+        solution = pmpnet.solve.msa(p, tol=1e-11)
+        assert solution.success
+        spreads.append(spread(p, solution.controls))
+    np.testing.assert_allclose(np.divide(spreads[:-1], spreads[1:]), 2.0, atol=0.1)
+
+
 def test_the_hamiltonian_by_its_formula():
     # H_k = sum_m [<p_{k+1}, f(x_k, u_k)> - alpha w_m l(x_k)] - R(u_k)
     p, rng = quadratic(7), np.random.default_rng(0)
@@ -179,7 +193,7 @@ def test_the_gap_is_in_the_hamiltonian(case):
 # ------------------------------------------------------------------------- Taylor slopes
 
 
-@given(cases(systems=SMOOTH))
+@given(cases(systems=SMOOTH, kinds=SMOOTH_LOSSES))
 def test_the_taylor_slope_of_exact_costates_is_two(case):
     assume(case.reduced.evaluate(case.v).g.any())
     found = verify(case.problem, case.u, readout=case.given, seed=3)

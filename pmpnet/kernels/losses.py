@@ -24,7 +24,7 @@ from .jit import BLOCK_OPTIONS
 from .memory import zeros
 from .vector_math import exp, sigmoid, softplus
 
-NONE, LINEAR, SQUARED, LOGISTIC, CROSS_ENTROPY = range(5)
+NONE, LINEAR, SQUARED, LOGISTIC, CROSS_ENTROPY, HUBER = range(6)
 
 
 class Loss(NamedTuple):
@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
     code: int
     outputs: int  # q
-    weight: np.ndarray  # (1,)
+    weight: np.ndarray  # (1,): of Squared; Huber's delta
     readout: int  # 0: Z = X
     P: np.ndarray  # (q, d), padded
     Pt: np.ndarray  # (d, q), padded
@@ -99,6 +99,15 @@ def _on_outputs(loss, Z, Y, w, DZ, rows):
                 e = z[m] - y[m]
                 total += w[m] * weight * e * e
                 dz[m] = real(2) * w[m] * weight * e
+    elif loss.code == HUBER:
+        delta = loss.weight[0]
+        for j in range(loss.outputs):
+            z, y, dz = Z[j], Y[j], DZ[j]
+            for m in range(B):
+                e = z[m] - y[m]
+                slope = delta if e > delta else -delta if e < -delta else e  # NaN wins
+                total += w[m] * slope * (e - real(0.5) * slope)
+                dz[m] = w[m] * slope
     elif loss.code == LINEAR:  # -<y, z>: hands a given costate to the sweep, weights folded in
         for j in range(loss.outputs):
             z, y, dz = Z[j], Y[j], DZ[j]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import checks
 from ..reduced import Point, Reduced
 from ..sweeps import Samples, Sweeper
 
@@ -24,11 +25,17 @@ class Layerwise:
     Parameters
     ----------
     reduced : Reduced
+
+    Raises
+    ------
+    ValueError
+        If the penalty ties layers together.
     """
 
     def __init__(self, reduced: Reduced) -> None:
         self.reduced = reduced
         p = reduced.problem
+        checks.separable(p.penalty.separable)
         model = p.model
         # what is at the end, the costates bring along
         extras = model.extras._replace(coefficients=(), terminal=None)
