@@ -1,5 +1,6 @@
 """Losses: values and gradients by definition, how targets are read, what is predicted."""
 
+import casadi
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +43,18 @@ def test_value_and_gradient_are_the_formula_s(name, seed, size):
     assert p.cost(u) == pytest.approx(exact.value(z).mean(), rel=1e-12)
     gradient = -5 * p.costates(u)[-1]
     np.testing.assert_allclose(gradient, exact.gradient(z), rtol=0, atol=1e-12 * (1 + size))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_said_as_an_expression_has_the_same_values(name):
+    loss, q, draw = LOSSES[name]
+    rng = np.random.default_rng(0)
+    z = 3 * rng.standard_normal((5, q))
+    y, _ = loss.encode(draw(rng), 5, q, np.dtype(float))
+    columns = casadi.SX.sym("z", q), casadi.SX.sym("y", y.shape[1])
+    said = casadi.Function("phi", columns, [loss.expression(*columns)])
+    found = [float(said(*pair)) for pair in zip(z, y, strict=True)]
+    np.testing.assert_allclose(found, loss.value(z, y), rtol=1e-13)
 
 
 @given(seed=SEEDS, delta=st.floats(0.01, 100.0))
