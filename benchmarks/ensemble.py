@@ -122,7 +122,9 @@ def main() -> None:
             evaluate(control)
             seconds[name].append(time.perf_counter() - start)
     medians = {name: float(np.median(s)) for name, s in seconds.items()}
-    print(f"{told.samples} samples, {told.steps} steps of RK4, one thread, median of {told.repeats}")
+    print(
+        f"{told.samples} samples, {told.steps} steps of RK4, one thread, median of {told.repeats}"
+    )
     for name, s in medians.items():
         print(f"  {name:<26} {1e3 * s:9.1f} ms   {s / medians['pmpnet']:6.1f}")
     for states in (2, 6, 16):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
+from .hamiltonian import Hamiltonian
 from .problem import Problem
 from .reduced import Reduced
 from .solution import Solution
@@ -26,7 +27,7 @@ class Certificate:
         Hamiltonian gap sum_k h_k D_k >= 0; zero exactly at a point of the principle. NaN where
         the Hamiltonian has no maximum (neither superlinear growth nor bounded U).
     layer_gaps : ndarray, shape (N,)
-        D_k of every layer.
+        D_k of every layer. With groups over time only their sum is known to be at least 0.
     residual : float
         Fixed-point residual with proximal weight 1.
     taylor_slope : float
@@ -39,6 +40,10 @@ class Certificate:
     times : ndarray, shape (N+1,)
     violations : dict
         Largest violation of every constraint, by its name.
+    global_gaps : ndarray, shape (N,), or None
+        How much a global search found the Hamiltonian of each layer to gain, at least 0; where
+        the search was asked for. For systems not affine in the control the gap above is that of
+        the Hamiltonian linearised at the control.
     """
 
     cost: float
@@ -50,6 +55,7 @@ class Certificate:
     hamiltonian: np.ndarray
     times: np.ndarray
     violations: dict[str, float]
+    global_gaps: np.ndarray | None = None
 
     def __repr__(self) -> str:
         h = self.hamiltonian
@@ -61,6 +67,9 @@ class Certificate:
             ("violation of U", f"{self.violation:.1e}"),
             ("Hamiltonian", f"{h.mean():.6g} on average, from {h.min():.6g} to {h.max():.6g}"),
         ]
+        if self.global_gaps is not None:
+            gap = float((np.diff(self.times) * self.global_gaps).sum())
+            rows.append(("global gap", f"{gap:.3e}   (found by search)"))
         rows += [(name, f"violated by {worst:.1e}") for name, worst in self.violations.items()]
         return "\n".join(["Certificate", *(f"  {name:<16} {value}" for name, value in rows)])
 
@@ -76,6 +85,7 @@ def verify(
     *,
     readout: Any = None,
     horizon: float | None = None,
+    search: int = 0,
     seed: int = 0,
 ) -> Certificate:
     """Certify a control against Pontryagin's principle.
@@ -90,8 +100,11 @@ def verify(
         Value of a trained readout; a Solution brings its own.
     horizon : float, optional
         Where it is free; a Solution brings its own.
+    search : int, default 0
+        Candidates per layer of a global search for a larger Hamiltonian; for few controls and
+        samples, where the Hamiltonian is not concave in the control.
     seed : int, default 0
-        Of the direction of the Taylor test.
+        Of the direction of the Taylor test, and of the search.
 
     Returns
     -------
@@ -128,7 +141,11 @@ def verify(
     reduced = Reduced(problem, multipliers=multipliers)
     v = reduced.join(u, readouts, stretch)
     point = reduced.evaluate(v)
-    times = problem.times[0] + stretch * (problem.times - problem.times[0])
+    along = Hamiltonian(reduced, v)
+    global_gaps = None
+    if search:
+        checks.searchable((), problem.penalty)
+        global_gaps = along.maximisers(checks.integer("search", search, 0), seed)[1]
     return Certificate(
         cost=point.price,
         gap=reduced.gap(v, point.g),
@@ -137,8 +154,9 @@ def verify(
         taylor_slope=taylor_slope(reduced, v, seed),
         violation=reduced.violation(v),
         violations=violations(problem, u, readouts, stretch),
-        hamiltonian=hamiltonian(reduced, v, times),
-        times=times,
+        hamiltonian=along.along(),
+        times=along.times,
+        global_gaps=global_gaps,
     )
 
 
@@ -165,21 +183,6 @@ def taylor_slope(reduced: Reduced, v: np.ndarray, seed: int = 0) -> float:
     usable = slopes[clear[1:] & clear[:-1]]
     # the smallest steps that are clear of rounding show the limit
     return float(np.median(usable[-4:])) if len(usable) else float("nan")
-
-
-def hamiltonian(reduced: Reduced, v: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return H_k = sum_m [<p_{k+1}, f(x_k, u_k)> - alpha w l(x_k)] - R(u_k), shape (N,)."""
-    problem, u, readouts = reduced.problem, reduced.control(v), reduced.readouts(v)
-    done = reduced.sweep(v, states=True, costates=True)
-    x = np.asarray(problem.own(done.states)[:-1], np.float64)
-    p = np.asarray(problem.own(done.costates)[1:], np.float64)
-    theta = np.asarray(problem.parameters, np.float64)
-    H = -problem.dynamics.share * problem.control_values(u)
-    for k in range(problem.intervals):
-        rate = problem.dynamics.f(times[k], x[k], u[k], theta)
-        H[k] += np.add.reduce((p[k] * rate).ravel())
-        H[k] -= problem.running_weight * problem.mean_loss(1, times[k], x[k], u[k], readouts)
-    return H
 
 
 def violations(

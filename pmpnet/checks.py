@@ -865,6 +865,20 @@ def as_constraints(value: Any, kind: type) -> tuple:
     return tuple(value)
 
 
+def searchable(constraints: Any, penalty: Any) -> None:
+    """Check that the Hamiltonian can be searched layer by layer."""
+    if constraints:
+        raise ValueError(
+            "needles= searches for a lower cost, which constraints would have to pay for: leave it out, "
+            "or try starts= instead."
+        )
+    if penalty.groups is not None and penalty.groups.by == "time":
+        raise ValueError(
+            "needles= searches layer by layer, but Group(by='time') ties all layers together: leave it "
+            "out, or use Group(by='layer')."
+        )
+
+
 def some_targets(targets: Any, reads: int) -> None:
     """Check that there are targets where a cost reads them."""
     if targets is None:

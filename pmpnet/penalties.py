@@ -186,6 +186,19 @@ class Penalty:
             weight = weight[:, None]
         return replace(self, groups=Groups(self.groups.by, weight, rows))
 
+    def layer(self, k: int) -> Penalty:
+        """Return the penalty of one layer, for many controls (K, c) of it."""
+
+        def one(a: np.ndarray | None, ndim: int) -> np.ndarray | None:
+            return a[k] if a is not None and a.ndim == ndim else a
+
+        part = {name: one(getattr(self, name), 2) for name in ("l1", "l2", "lower", "upper")}
+        part |= {name: one(getattr(self, name), 1) for name in ("ball", "l1_ball")}
+        groups = self.groups
+        if groups is not None:
+            groups = replace(groups, weight=one(groups.weight, 2))
+        return replace(self, **part, groups=groups)
+
     # ---------------------------------------------------------------------- what it answers
 
     def layer_values(self, v: np.ndarray) -> np.ndarray:

@@ -414,9 +414,15 @@ class Problem:
         """h_k, the lengths of the intervals, (N,)."""
         return np.diff(self.times)
 
-    def control_values(self, u: np.ndarray) -> np.ndarray:
-        """Return R(u_k) of every layer, (N,), without the running cost's energy."""
-        return self.penalty.layer_values(u) - self.energy.layer_values(u)
+    def control_values(self, u: np.ndarray, layer: int | None = None) -> np.ndarray:
+        """Return R(u_k) of every layer, (N,), without the running cost's energy.
+
+        With ``layer``, u are many controls (K, c) of that one layer.
+        """
+        penalty, energy = self.penalty, self.energy
+        if layer is not None:
+            penalty = penalty.layer(layer)
+        return penalty.layer_values(u) - energy.layer_values(u)
 
     @property
     def length(self) -> float:

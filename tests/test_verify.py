@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 import pmpnet
 import pmpnet.solve
 from pmpnet import Problem, verify
-from pmpnet.certificate import Certificate, hamiltonian, taylor_slope
+from pmpnet.certificate import Certificate, taylor_slope
 from pmpnet.dynamics import Layer, LinearControl
+from pmpnet.hamiltonian import Hamiltonian
 from pmpnet.losses import Logistic, Squared
 from pmpnet.penalties import L1, L2, Ball, Box, Group, Zero
 from pmpnet.reduced import Reduced
@@ -162,7 +163,7 @@ def test_the_hamiltonian_by_its_formula():
         (costates[k + 1] * u[k]).sum() - 0.8 * (1.5 * x[k] ** 2).mean() - 0.35 * u[k, 0] ** 2
         for k in range(7)
     ]
-    np.testing.assert_allclose(hamiltonian(Reduced(p), u.ravel(), p.times), exact, rtol=1e-13)
+    np.testing.assert_allclose(Hamiltonian(Reduced(p), u.ravel()).along(), exact, rtol=1e-13)
 
 
 @given(cases(AFFINE, schemes=["euler"]))
@@ -176,7 +177,7 @@ def test_the_gap_is_in_the_hamiltonian(case):
         difference = (exact.costates[k + 1] * (p.dynamics.f(t, x, v) - p.dynamics.f(t, x, u))).sum()
         scale = abs(exact.costates[k + 1]).sum() * (1 + abs(x).max() ** 2)
         assert exact.g[k] @ (v - u) == pytest.approx(difference, rel=0, abs=1e-11 * scale)
-    H = hamiltonian(case.reduced, case.v, p.times)
+    H = Hamiltonian(case.reduced, case.v).along()
     level = (exact.costates[1:] * [
         p.dynamics.f(t, x, u)
         for t, x, u in zip(p.times[:-1], exact.states[:-1], case.u, strict=True)

@@ -31,6 +31,7 @@ from ..solution import (
 )
 from ..sweeps import Multipliers
 from .lagrangian import augmented_lagrangian
+from .needles import needle_variations
 
 START_SPREAD = 0.1  # standard deviation of random starts
 
@@ -77,6 +78,10 @@ COMMON = """
         Of everything random.
     starts : int, default 1
         How many starts to run: the given one, and 0.1 N(0, 1) seeded ones. The best is kept.
+    needles : int, default 0
+        Candidates per layer of a global maximisation of the Hamiltonian once the method has
+        converged. Layers where one beats the control are changed and the solve goes on. For few
+        controls and samples, where the Hamiltonian is not concave in the control.
 """
 
 
@@ -94,6 +99,7 @@ def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
             callback: Callable[[np.void], Any] | None = None,
             seed: int = 0,
             starts: int = 1,
+            needles: int = 0,
             **options: Any,
         ) -> Solution:
             checks.instance("problem", problem, Problem, "a pmpnet.Problem")
@@ -109,7 +115,15 @@ def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
                 seed=checks.integer("seed", seed, 0),
                 options=options,
             )
-            return _best_start(problem, start, checks.integer("starts", starts, 1), seed, run)
+            needles = checks.integer("needles", needles, 0)
+            if needles:
+                checks.searchable(problem.constraints, problem.penalty)
+            starts = checks.integer("starts", starts, 1)
+            found = _best_start(problem, start, starts, seed, run)
+            if needles and found.status in (CONVERGED, STALLED):
+                again = functools.partial(run, problem, kick=False)
+                found = needle_variations(problem, found, again, needles, seed)
+            return found
 
         solve.__signature__ = _signature(solve, method)
         solve.__doc__ = (method.__doc__ or "").replace("{common}", COMMON.strip("\n"))

@@ -36,6 +36,7 @@ def msa(
     *,
     variant: str = "accelerated",
     starts: int = 1,
+    needles: int = 0,
     **options,
 ) -> Solution:
     """Solve by successive approximations: Pontryagin's principle, iterated.
@@ -69,6 +70,10 @@ def msa(
           ``smallest_step``.
     starts : int, default 1
         How many starts to run: the given one, and 0.1 N(0, 1) seeded ones. The best is kept.
+    needles : int, default 0
+        Candidates per layer of a global maximisation of the Hamiltonian once the method has
+        converged. Layers where one beats the control are changed and the solve goes on. For few
+        controls and samples, where the Hamiltonian is not concave in the control.
     **options
         Options of the variant.
 
@@ -101,7 +106,8 @@ def msa(
     (True, 0.0833333333)
     """
     solve = VARIANTS[checks.choice("variant", variant, VARIANTS)]
-    return solve(problem, start, max_iter, tol, progress, callback, seed, starts=starts, **options)
+    common = dict(starts=starts, needles=needles)
+    return solve(problem, start, max_iter, tol, progress, callback, seed, **common, **options)
 
 
 # ------------------------------------------------------------------------------ accelerated
