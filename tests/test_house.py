@@ -1,5 +1,6 @@
 """The house keeps its own rules: layers, style, a light import, a stand-alone README."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,15 @@ def test_public_names_exist():
     assert set(pmpnet.__all__) <= set(dir(pmpnet))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pmpnet.nonsense
+
+
+def test_the_readme_s_code_runs(capsys):
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["solution"].success
+    assert names["solution"].horizon == pytest.approx(2.0, abs=1e-5)
+    assert "Hamiltonian gap" in capsys.readouterr().out

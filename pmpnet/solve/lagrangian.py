@@ -99,7 +99,10 @@ def _judged(found: Solution, met: bool, rows: _Rows, updates: int, tol: float) -
     if found.status == CONVERGED and not met:
         message = f"not converged after {found.nit} iterations: {where}, asked for {tol:.3g}."
         return replace(found, success=False, status=OUT_OF_ITERATIONS, message=message)
-    message = f"{found.message.rstrip('.')}; {where} after {updates} updates of the multipliers."
+    told = found.message.rstrip(".")
+    if found.status == CONVERGED:
+        told = f"converged after {found.nit} iterations: residual {found.residual:.3g}"
+    message = f"{told}; {where} after {updates} updates of the multipliers."
     return replace(found, message=message)
 
 
