@@ -261,6 +261,8 @@ def test_history_goes_on_through_all_subproblems():
     assert (np.diff(found.history["sweeps"]) > 0).all()
     assert (np.diff(found.history["seconds"]) >= 0).all()
     assert found.history["sweeps"][-1] == found.nfev + found.njev
+    assert found.seconds.solve >= found.history["seconds"][-1]
+    assert f"converged after {found.nit} iterations" in found.message
     short = msa(least_energy(), max_iter=5)
     assert (short.nit, short.success) == (5, False)
 

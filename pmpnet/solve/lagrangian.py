@@ -52,12 +52,13 @@ def augmented_lagrangian(
     """
     rows = _Rows(problem, v)
     scale, inner = None, max(FIRST_TOLERANCE, tol)
-    histories, nit, nfev, njev, updates = [], 0, 0, 0, 0
+    histories, nit, nfev, njev, seconds, updates = [], 0, 0, 0, 0.0, 0
     while True:
         found = solve(
             v, rows.multipliers, updates == 0, tol=inner, max_iter=max_iter - nit, scale=scale
         )
         histories.append(found.history)
+        seconds += found.seconds.solve
         nit, nfev, njev = nit + found.nit, nfev + found.nfev, njev + found.njev
         scale = found.history["residual"][0] if scale is None else scale
         met = rows.worst(found) <= tol
@@ -73,6 +74,7 @@ def augmented_lagrangian(
         nit=nit,
         nfev=nfev,
         njev=njev,
+        seconds=found.seconds._replace(solve=seconds),
         history=_joined(histories),
         violations={**violations_of(problem, found), **found.violations},
     )
