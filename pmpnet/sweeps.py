@@ -40,7 +40,7 @@ MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
 # count: below 150 microseconds of work a second thread does not pay.
 PARALLEL_FLOPS = 8.0e6
 
-ABSENT = "absent"  # the text of a cost that there is not
+OURS = "loss"  # begins the text of one of our own losses, then its code, then "readout"
 
 _threads: int | None = None
 
@@ -400,12 +400,16 @@ class Sweeper:
     def _cost_text(cost: Loss | None, family: str) -> str | None:
         """Return the text of a cost written as an expression, or which of ours is needed.
 
-        A family of our own systems is compiled once, with our losses in both roles; one made of
-        expressions serves few problems, and is compiled for what they have.
+        A family of our own systems is compiled once, with all our losses in both roles (None);
+        one made of expressions serves few problems, and is compiled for the loss they have.
         """
         if cost is not None and cost.map is not None:
             return cost.map.text
-        return ABSENT if cost is None and family.startswith("symbolic") else None
+        if not family.startswith("symbolic"):
+            return None
+        if cost is None:
+            return f"{OURS} 0"
+        return f"{OURS} {cost.code}" + (" readout" if cost.readout is not None else "")
 
     @cached_property
     def _bytes_per_sample(self) -> int:
@@ -589,9 +593,12 @@ def _family(name: str, field: Callable, pullback: Callable, *texts: str | None) 
     from .kernels import constraints, generated, losses, sweep
 
     def cost(text: str | None) -> Callable:
-        if text == ABSENT:
-            return losses.no_loss
-        return generated.define_cost(text) if text else losses.value_and_gradient
+        if text is None:
+            return losses.value_and_gradient
+        if text.startswith(OURS):
+            code, *readout = text.removeprefix(OURS).split()
+            return losses.only(int(code), bool(readout))
+        return generated.define_cost(text)
 
     terms = [constraints.define_terms(t) if t else constraints.no_terms for t in texts[2:]]
     parts = ["-" if t is None else hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts]
