@@ -58,8 +58,9 @@ def check_round(case):
     exact = case.reference.round(case.u, case.readouts)
     readouts = p.as_readouts(case.given)
     done = p.sweep(case.u, readouts, states=True, costates=True, final=True)
-    near(done.terminal, exact.terminal, 1e-12)
-    near(done.running, exact.running, 1e-12)
+    # a small cross entropy is the difference of numbers of size 1
+    assert done.terminal == pytest.approx(exact.terminal, rel=1e-12, abs=1e-15)
+    assert done.running == pytest.approx(exact.running, rel=1e-12, abs=1e-15)
     near(done.states, exact.states, 1e-12)
     near(done.final, exact.states[-1], 1e-12)
     near(done.costates, exact.costates, 1e-11)
@@ -203,7 +204,7 @@ def test_the_remainder_of_taylor_s_formula_is_of_second_order(case):
     # again, with another direction, other steps and the whole cost
     d = case.direction()
     gradient = -reduced.metric * (reduced.evaluate(v).g - reduced.penalty_gradient(v))
-    e = 2.0 ** -np.arange(8, 12)
+    e = 2.0 ** -np.arange(10, 15)
     J = np.array([reduced.cost(v + step * d) for step in e])
     remainder = abs(J - reduced.cost(v) - e * (gradient @ d))
     slopes = np.diff(np.log2(remainder)) / np.diff(np.log2(e))
