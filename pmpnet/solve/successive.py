@@ -19,10 +19,14 @@ from ..solution import Solution
 from .layerwise import Layerwise
 from .loop import Step, Steps, front, rounding
 from .memory import Memory
-
-DECREASE = 1e-4  # c: the part of the predicted decrease that a step must reach
-SMALLEST_STEP = 1e-16  # relative to the first step: below it, only rounding is left
-STALLED = "no step lowers the cost any further: the limit of rounding is reached."
+from .steps import (
+    DECREASE,
+    SMALLEST_STEP,
+    STALLED,
+    barzilai_borwein,
+    first_step,
+    proximal_step,
+)
 
 
 def msa(
@@ -152,10 +156,10 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
             bound = C - DECREASE / (2 * gamma) * reduced.inner(r, r) + slack
             new = _candidate(reduced, f, r - memory.apply(r), gamma, bound, trials)
         if new is None:
-            new, gamma_used = _proximal_step(reduced, x, gamma, x.cost + slack, smallest)
+            new, gamma_used = proximal_step(reduced, x, gamma, x.cost + slack, smallest)
             if new is None:
                 return STALLED
-            longer = _barzilai_borwein(reduced, x, new)
+            longer = barzilai_borwein(reduced, x, new)
             if not 3 * gamma_used < longer < 1e6:
                 longer = gamma_used
             if longer != gamma:  # pairs of another gamma belong to another residual
@@ -178,38 +182,6 @@ def _candidate(
     return None
 
 
-def _proximal_step(
-    reduced: Reduced, x: Point, gamma: float, reference: float, smallest: float
-) -> tuple[Point | None, float]:
-    """Maximise the augmented Hamiltonian, with gamma halved until the cost falls enough."""
-    while gamma >= smallest:
-        new = reduced.evaluate(reduced.prox(x.v + gamma * x.g, gamma))
-        s = new.v - x.v
-        if new.finite and new.cost <= reference - DECREASE / (2 * gamma) * reduced.inner(s, s):
-            return new, gamma
-        gamma *= 0.5
-    return None, gamma
-
-
-def first_step(reduced: Reduced, x: Point) -> float:
-    """Return a proximal step from one probe along g: 0.9 over the curvature found there."""
-    size = reduced.norm(x.g)
-    if not size > 0:
-        return 1.0
-    d = x.g * (1e-3 / size)
-    change = reduced.norm(reduced.evaluate(x.v + d).g - x.g)
-    if not (np.isfinite(change) and change > 0):
-        return 1.0
-    return float(np.clip(0.9e-3 / change, 1e-10, 1e6))
-
-
-def _barzilai_borwein(reduced: Reduced, old: Point, new: Point) -> float:
-    """|s|^2 / <s, change of gradient>, or 0 where the curvature is not positive."""
-    s = new.v - old.v
-    curvature = reduced.inner(s, old.g - new.g)
-    return reduced.inner(s, s) / curvature if curvature > 0 else 0.0
-
-
 # --------------------------------------------------------------------------------- proximal
 
 
@@ -227,10 +199,10 @@ def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
     smallest = gamma * SMALLEST_STEP
     C, Q = x.cost, 1.0
     while True:
-        new, used = _proximal_step(reduced, x, gamma, C + rounding(reduced, x.cost), smallest)
+        new, used = proximal_step(reduced, x, gamma, C + rounding(reduced, x.cost), smallest)
         if new is None:
             return STALLED
-        gamma = float(np.clip(_barzilai_borwein(reduced, x, new) or 2 * gamma, 1e-10, 1e10))
+        gamma = float(np.clip(barzilai_borwein(reduced, x, new) or 2 * gamma, 1e-10, 1e10))
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
         yield Step(x, 1.0 / used)
