@@ -423,6 +423,16 @@ def maximum_exists(fine: bool) -> None:
         )
 
 
+def entry_by_entry(method: str, fine: bool, penalty: str) -> None:
+    """Check that a control cost is a sum over the entries of the control."""
+    if not fine:
+        raise ValueError(
+            f"{method} treats the entries of the control one by one, but {penalty} (or the cost of a "
+            "trained readout) ties them together: use L1, L2, ElasticNet and Box, or "
+            "pmpnet.solve.msa, which takes every control cost."
+        )
+
+
 def fresh_file(path: Any, name: str = "path") -> None:
     """Check that a file may be written at a path."""
     from pathlib import Path

@@ -150,6 +150,11 @@ class Penalty:
         return self.groups is None or self.groups.by != "time"
 
     @property
+    def entrywise(self) -> bool:
+        """Whether R and U treat every entry by itself: sums of L1, L2 and Box."""
+        return self.groups is None and self.ball is None and self.l1_ball is None
+
+    @property
     def coercive(self) -> bool:
         """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U."""
         if self.ball is not None or self.l1_ball is not None:

@@ -234,6 +234,26 @@ class Reduced:
             lambda penalty, c, part: c * penalty.subgradient(part), v, stretch=self.stretch(v)
         )
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds of every entry, each (n,)."""
+
+        def each(name: str) -> np.ndarray:
+            return self._each(
+                lambda penalty, c, part: np.broadcast_to(getattr(penalty, name), part.shape),
+                np.zeros(self.size),
+            )
+
+        return each("lower"), each("upper")
+
+    def thresholds(self, v: np.ndarray) -> np.ndarray:
+        """Return the weight of the absolute value of every entry in R, (n,)."""
+        return self._each(
+            lambda penalty, c, part: np.broadcast_to(c * penalty.l1, part.shape),
+            v,
+            stretch=self.stretch(v),
+        )
+
     def project(self, v: np.ndarray) -> np.ndarray:
         """Return the nearest point of U."""
         return self._each(lambda penalty, c, part: penalty.project(part), v)
@@ -249,6 +269,11 @@ class Reduced:
     def coercive(self) -> bool:
         """Whether the Hamiltonian has a maximum without a proximal term."""
         return self.problem.penalty.coercive and all(p.coercive for _, _, p, _ in self.parts)
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether R and U treat every entry by itself: sums of L1, L2 and Box."""
+        return self.problem.penalty.entrywise and all(p.entrywise for _, _, p, _ in self.parts)
 
     def residual(self, v: np.ndarray, g: np.ndarray) -> float:
         """Fixed-point residual |v - prox_R(v + g)|, with proximal weight 1."""

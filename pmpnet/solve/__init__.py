@@ -1,6 +1,7 @@
 """The front door: a Problem goes in, a Solution comes out."""
 
 from .descent import adam, gradient_flow, sgd
+from .quasi_newton import lbfgs
 from .successive import msa
 
-__all__ = ["adam", "gradient_flow", "msa", "sgd"]
+__all__ = ["adam", "gradient_flow", "lbfgs", "msa", "sgd"]
