@@ -889,6 +889,22 @@ def searchable(constraints: Any, penalty: Any) -> None:
         )
 
 
+def twice_differentiable(constraints: Any, readouts: Any, free: Any, kinetic: bool) -> None:
+    """Check that a problem's second derivatives can be had."""
+    reasons = (
+        (constraints, "constraints"),
+        (readouts, "a trained readout"),
+        (free is not None, "a free horizon"),
+        (kinetic, "a Kinetic control cost"),
+    )
+    for found, name in reasons:
+        if found:
+            raise ValueError(
+                f"the problem has {name}, of which there are no second derivatives here: use "
+                "pmpnet.solve.msa, whose quasi-Newton method needs none."
+            )
+
+
 def some_targets(targets: Any, reads: int) -> None:
     """Check that there are targets where a cost reads them."""
     if targets is None:

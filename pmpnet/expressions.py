@@ -273,6 +273,11 @@ class Map:
         """Tell whether an entry of the map depends on any of these symbols."""
         return bool(casadi.depends_on(self.value, symbols))
 
+    def said(self, t: SX, x: SX, u: SX, theta: SX) -> SX:
+        """Return the map, scaled, as expressions of other symbols; those it lacks may be more."""
+        given = zip((t, x, u, theta), self.inputs, strict=True)
+        return self.scale * self.function(*(a[: symbols.numel()] for a, symbols in given))
+
     def __call__(self, t: float, x: np.ndarray, u: np.ndarray, theta: Any = None) -> np.ndarray:
         """Return the values (M, q) at the states (M, d), by CasADi's own evaluation."""
         constants = np.zeros((0, 1)) if theta is None else np.transpose(theta)

@@ -70,6 +70,12 @@ class Loss(ABC):
         """Return phi as a CasADi expression of columns z and y, y as `encode` returns it."""
         raise NotImplementedError
 
+    def said(self, t: Any, x: Any, u: Any, theta: Any, y: Any) -> Any:
+        """Return phi as a CasADi expression of columns, through a readout that is given."""
+        from casadi import DM, mtimes
+
+        return self.expression(x if self.readout is None else mtimes(DM(self.readout), x), y)
+
     def along(self, t: float, x: np.ndarray, u: Any, theta: Any, y: Any, readout: Any):
         """Return phi for every sample (M,) at states x (M, d), through the readout.
 
@@ -418,6 +424,18 @@ class Symbolic(Loss):
         bound.map = Map(t, x, SX(0, 1), vertcat(unread, theta), self.written.value)
         return bound
 
+    @classmethod
+    def of_map(cls, written: Map, reads: int = 0) -> Symbolic:
+        """Return the cost of a map of one row, whose last ``reads`` constants are the target."""
+        cost = cls.__new__(cls)
+        cost._take(written, reads)
+        return cost
+
+    def said(self, t, x, u, theta, y):
+        from casadi import vertcat
+
+        return self.written.said(t, x, u, vertcat(theta[: self.parameters], y[: self.reads]))
+
     def without_energy(self) -> tuple[Symbolic, np.ndarray]:
         """Return the cost without its energy, and the weights (c,) of the energy.
 
@@ -445,9 +463,7 @@ class Symbolic(Loss):
             [value, casadi.gradient(value, u)], [u], [casadi.vertcat(*kept)]
         )
         linear = sum((slope[i] * u[i] for i, w in enumerate(weights) if w), SX(0))
-        rest = Symbolic.__new__(Symbolic)
-        rest._take(Map(t, x, u, theta, at_rest + linear), self.reads)
-        return rest, weights
+        return self.of_map(Map(t, x, u, theta, at_rest + linear), self.reads), weights
 
     def outputs(self, dim: int, targets: Any) -> int:
         return dim
@@ -475,9 +491,7 @@ class Symbolic(Loss):
         """Return the cost that `describe` described; see `pmpnet.expressions.Map`."""
         from .expressions import Map
 
-        cost = cls.__new__(cls)
-        cost._take(Map.from_instructions(**told), int(reads))
-        return cost
+        return cls.of_map(Map.from_instructions(**told), int(reads))
 
     def __repr__(self) -> str:
         text = str(self.written.value).strip("[]")

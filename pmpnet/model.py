@@ -15,7 +15,7 @@ t_0 + s (t - t_0). Minus the costates of s at the start is then the derivative b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,18 +105,18 @@ def build(
     time = start + s * (t - start) if free else t
     state = vertcat(x, z, s)
 
-    def written(what: Map, constants: SX) -> SX:
+    def said(what: Map) -> SX:
         """Return a map as an expression of these symbols."""
-        given = time, x, u, constants
-        used = [a[: symbols.numel()] for a, symbols in zip(given, what.inputs, strict=True)]
-        return what.scale * what.function(*used)
+        return what.said(time, x, u, theta[:parameters])
 
     if integrals or as_integral or free:
         integrands = []
         if as_integral:
-            integrands.append(_running_rate(running, written, x, theta, parameters, targets))
-        integrands += [written(c.map, theta[:parameters]) for c in integrals]
-        rate = vertcat(written(dynamics.symbolic().map, theta[:parameters]), *integrands)
+            checks.expressible(repr(running), not running.trained)
+            first = parameters + (0 if running.written is not None else targets[0])
+            integrands.append(running.said(time, x, u, theta[:parameters], theta[first:]))
+        integrands += [said(c.map) for c in integrals]
+        rate = vertcat(said(dynamics.symbolic().map), *integrands)
         rhs = vertcat(rate * s, 0) if free else rate
         system: Dynamics = SymbolicSystem(Map(t, state, u, theta, rhs))
     else:
@@ -131,23 +131,12 @@ def build(
             np.concatenate([c.upper for c in group]),
         )
 
-    values = [written(c.map, theta[:parameters]) for c in at_end]
+    values = [said(c.map) for c in at_end]
     extras = Extras(
         first=dynamics.dim,
         coefficients=(running_weight,) * as_integral + (0.0,) * (count - as_integral),
         terminal=bounded(at_end + integrals, [*values, *vertsplit(z)[as_integral:]], SX(0, 1)),
-        path=bounded(on_path, [written(c.map, theta[:parameters]) for c in on_path], u),
+        path=bounded(on_path, [said(c.map) for c in on_path], u),
     )
     terms = ("running",) * as_integral + ("",) * (count - as_integral)
     return Model(system, None if as_integral else running, extras, terms, free)
-
-
-def _running_rate(
-    running: Loss, written: Callable, x: SX, theta: SX, parameters: int, targets: tuple[int, int]
-) -> SX:
-    """Return the running cost as an expression."""
-    if running.written is not None:
-        return written(running.written, theta[parameters - running.parameters :])
-    checks.expressible(repr(running), not running.trained)
-    z = x if running.readout is None else running.readout @ x
-    return running.expression(z, theta[parameters + targets[0] :])

@@ -145,7 +145,7 @@ class Problem:
         outputs, encoded, classes = self._read_targets(self.targets, len(x))
         self.classes = classes
         self.encoded = encoded
-        running = self._without_energy()
+        running = self.sampled_running_cost = self._without_energy()
         theta, read = self._constants(encoded)
         p = self.parameters.shape[1]
         bound = [c and c.bound_to(p) for c in (terminal_cost, running)]

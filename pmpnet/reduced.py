@@ -91,6 +91,7 @@ class Reduced:
         self.metric = np.concatenate(weights)
         self.size = len(self.metric)
         self.nfev = self.njev = 0.0
+        self.compiling = 0.0  # seconds a method took to compile more than the round
 
     # ----------------------------------------------------------------------- the vector
 
