@@ -142,9 +142,9 @@ def test_compiled_kernels_compute_what_casadi_computes(t, x, u, theta, P, aliase
 
 def test_the_system_above_uses_every_operation():
     system, _, _ = compiled_every_operation()
-    assert set(expressions.FORMULAS) <= set(
-        system.map.field.operations + system.map.pullback.operations
-    )
+    used = {*system.map.field.operations, *system.map.pullback.operations}
+    # CasADi before 3.7.1 writes y + y as a product
+    assert set(expressions.FORMULAS) - used <= {"TWICE"}
     assert not system.affine
 
 

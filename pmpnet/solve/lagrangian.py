@@ -29,7 +29,9 @@ from ..sweeps import Multipliers
 
 FIRST_TOLERANCE, TIGHTEN = 1e-2, 0.1  # of the first subproblem; its factor from one to the next
 PROGRESS, GROWTH = 0.25, 5.0  # a row whose violation falls by less gets a larger sigma
-LARGEST = 1e8  # times the first sigma: what is not met there is taken as infeasible
+LARGEST = 1e8  # times the first sigma: larger ones only spoil the subproblems
+PATIENCE = 4  # updates at that sigma without progress
+FAR = 1e-4  # a violation above it then means that the constraints cannot be met
 
 
 def augmented_lagrangian(
@@ -91,21 +93,24 @@ def _judged(found: Solution, met: bool, rows: _Rows, updates: int, tol: float) -
     name, worst = max(
         ((n, v) for n, v in found.violations.items() if n != "controls"), key=lambda item: item[1]
     )
-    where = f"largest violation {worst:.2g} ({name})"
-    if found.status in (CONVERGED, STALLED) and not met and rows.hopeless:
-        message = (
-            f"the constraints cannot be met from here: {where} after {updates} updates of the "
-            "multipliers; they may contradict each other, or another start may meet them."
-        )
-        return replace(found, success=False, status=INFEASIBLE, message=message)
-    if found.status == CONVERGED and not met:
-        message = f"not converged after {found.nit} iterations: {where}, asked for {tol:.3g}."
-        return replace(found, success=False, status=OUT_OF_ITERATIONS, message=message)
-    told = found.message.rstrip(".")
-    if found.status == CONVERGED:
-        told = f"converged after {found.nit} iterations: residual {found.residual:.3g}"
-    message = f"{told}; {where} after {updates} updates of the multipliers."
-    return replace(found, message=message)
+    where = f"largest violation {worst:.2g} ({name}) after {updates} updates of the multipliers"
+    status, message = found.status, found.message.rstrip(".")
+    if status in (CONVERGED, STALLED) and not met:
+        if rows.hopeless and worst > FAR:
+            return replace(
+                found,
+                success=False,
+                status=INFEASIBLE,
+                message=f"the constraints cannot be met from here: {where}; they may contradict "
+                "each other, or another start may meet them.",
+            )
+        status = STALLED if rows.hopeless else OUT_OF_ITERATIONS
+    if status == CONVERGED:
+        message = f"converged after {found.nit} iterations: residual {found.residual:.3g}"
+    elif status == OUT_OF_ITERATIONS or found.status == CONVERGED:
+        message = f"not converged after {found.nit} iterations: residual {found.residual:.3g}"
+    message = f"{message}; {where}" + (f", asked for {tol:.3g}." if not met else ".")
+    return replace(found, success=status == CONVERGED, status=status, message=message)
 
 
 def _joined(histories: list[np.ndarray]) -> np.ndarray:
@@ -137,7 +142,7 @@ class _Rows:
         self.values = self._values(*self._parts(v))
         sigma = self._first_sigma(abs(problem.cost_of(*self._parts(v))))
         self.sigmas = [np.full(len(lower), sigma) for lower, _ in self.bounds]
-        self.first = [sigma.copy() for sigma in self.sigmas]
+        self.first, self.stuck = sigma, 0
         self.L = [np.zeros_like(values) for values in self.values]
         self.before = [np.full(len(sigma), np.inf) for sigma in self.sigmas]
 
@@ -183,17 +188,21 @@ class _Rows:
 
     def update(self) -> None:
         """Move the multipliers, and raise sigma where that is not enough."""
+        stuck = True
         for i, (lower, upper) in enumerate(self.bounds):
             shifted = self.values[i] + self.L[i] / self.sigmas[i]
             self.L[i] = self.sigmas[i] * (shifted - np.clip(shifted, lower, upper))
             slow = self.now[i] > PROGRESS * self.before[i]
-            self.sigmas[i] = np.where(slow, GROWTH * self.sigmas[i], self.sigmas[i])
+            grown = np.where(slow, GROWTH * self.sigmas[i], self.sigmas[i])
+            self.sigmas[i] = np.minimum(grown, LARGEST * self.first)
+            at_most = (self.sigmas[i] >= LARGEST * self.first) & (
+                self.now[i] > 0.9 * self.before[i]
+            )
+            stuck &= bool(at_most.any()) or len(lower) == 0
             self.before[i] = self.now[i]
+        self.stuck = self.stuck + 1 if stuck else 0
 
     @property
     def hopeless(self) -> bool:
-        """Whether sigma has grown so much that larger ones would not help."""
-        return any(
-            bool((sigma > LARGEST * first).any())
-            for sigma, first in zip(self.sigmas, self.first, strict=True)
-        )
+        """Whether the multipliers have long stopped to help."""
+        return self.stuck >= PATIENCE
