@@ -119,7 +119,7 @@ def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
             if needles:
                 checks.searchable(problem.constraints, problem.penalty)
             starts = checks.integer("starts", starts, 1)
-            found = _best_start(problem, start, starts, seed, run)
+            found = _best_start(problem, start, starts, seed, tol, run)
             if needles and found.status in (CONVERGED, STALLED):
                 again = functools.partial(run, problem, kick=False)
                 found = needle_variations(problem, found, again, needles, seed)
@@ -150,8 +150,10 @@ def _signature(solve: Callable, method: Method) -> inspect.Signature:
 # --------------------------------------------------------------------------------- starts
 
 
-def _best_start(problem: Problem, start: Any, starts: int, seed: int, run: Callable) -> Solution:
-    """Run every start and keep the cheapest solution."""
+def _best_start(
+    problem: Problem, start: Any, starts: int, seed: int, tol: float, run: Callable
+) -> Solution:
+    """Run every start and keep the cheapest solution, of those that meet the constraints best."""
     reduced = Reduced(problem)
     readouts = problem.initial_readouts(seed)
     if start is None:
@@ -167,7 +169,7 @@ def _best_start(problem: Problem, start: Any, starts: int, seed: int, run: Calla
     solutions = [run(problem, first, kick=start is None)]
     for i in range(1, starts):
         solutions.append(run(problem, _random(reduced, problem, seed, i), kick=False))
-    best = min(solutions, key=lambda s: s.cost if np.isfinite(s.cost) else np.inf)
+    best = min(solutions, key=functools.partial(_rank, tol=tol))
     if starts == 1:
         return best
     listed = [
@@ -175,6 +177,14 @@ def _best_start(problem: Problem, start: Any, starts: int, seed: int, run: Calla
         for i, s in enumerate(solutions)
     ]
     return replace(best, multistart=listed)
+
+
+def _rank(solution: Solution, tol: float) -> tuple[float, float]:
+    """Return what is small for a good solution: first what it violates by more than tol."""
+    found = [v for name, v in solution.violations.items() if name != "controls"]
+    worst = max(found, default=0.0)
+    ranks = worst if worst > tol else 0.0, solution.cost
+    return tuple(rank if np.isfinite(rank) else np.inf for rank in ranks)
 
 
 def _random(reduced: Reduced, problem: Problem, seed: int, i: int) -> np.ndarray:
@@ -234,13 +244,23 @@ def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any
         where = "from zero controls, some entries have no slope and never move"
     else:
         return solution
-    kicked = _iterate(problem, _random(Reduced(problem), problem, how["seed"], 1), **how)
-    sweeps = dict(nfev=solution.nfev + kicked.nfev, njev=solution.njev + kicked.njev)
-    if kicked.cost < solution.cost:
+    reduced = Reduced(problem, multipliers=how.get("multipliers"))
+    kicked = _iterate(problem, _random(reduced, problem, how["seed"], 1), **how)
+    better = _lowered(reduced, kicked) < _lowered(reduced, solution)
+    nfev = solution.nfev + kicked.nfev + int(reduced.nfev)
+    sweeps = dict(nfev=nfev, njev=solution.njev + kicked.njev)
+    if better:
         note = f"{where}, which is not optimal; left by a seeded kick. "
         return replace(kicked, message=note + kicked.message, **sweeps)
     note = f" ({where}; a solve from a seeded kick found nothing better.)"
     return replace(solution, message=solution.message + note, **sweeps)
+
+
+def _lowered(reduced: Reduced, found: Solution) -> float:
+    """Return what a method lowered: J, and the terms of the augmented Lagrangian."""
+    if reduced.multipliers is None:
+        return found.cost
+    return reduced.cost(reduced.join(found.controls, found.readouts, found.stretch))
 
 
 def _unmoved(problem: Problem, solution: Solution) -> bool:
