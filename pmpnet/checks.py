@@ -403,7 +403,8 @@ NO_CLOSED_FORM = (
     "{first} + {second} has no closed-form maximiser of the Hamiltonian. These have one: "
     "L1, L2, ElasticNet and Box together; Group with L1 and L2; Ball with L1, L2 and Group; "
     "L1Ball with L1 and L2 (next to Ball, L1Ball or Group, one weight of L2 for all entries of a row); "
-    "Group(by='time') with L1 and L2 only, the weights of L2 the same in all layers."
+    "Group(by='time') with L1 and L2 only, the weights of L2 the same in all layers; "
+    "L0 with L1, L2 and Box; one Finite with L0, L1 and L2."
 )
 
 
@@ -420,6 +421,60 @@ def maximum_exists(fine: bool) -> None:
             'the Hamiltonian has no maximum: variant="basic" and "damped" need a control cost that grows '
             "faster than linearly (L2, ElasticNet) or a bounded control (Box, Ball, L1Ball); add one, "
             "or use the default variant."
+        )
+
+
+def finite_set(value: Any) -> np.ndarray:
+    """Return the values of a finite control set."""
+    array = real_array("values", value, ndim=1)
+    if array.size == 0:
+        raise ValueError("values is empty: give at least one value that the control may take.")
+    return array
+
+
+def convex_readout_cost(fine: bool) -> None:
+    """Check that the cost of a readout is convex."""
+    if not fine:
+        raise ValueError(
+            "readout_cost= is not convex: L0 and Finite are for control_cost=; use L1 for zeros."
+        )
+
+
+def convex_cost(method: str, fine: bool, penalty: str) -> None:
+    """Check that a method which needs a convex control cost has one."""
+    if not fine:
+        raise ValueError(
+            f"{method} follows slopes, which {penalty} does not have (L0 and Finite are not convex): "
+            'use pmpnet.solve.msa with variant="sqh" or "basic".'
+        )
+
+
+def affine_hamiltonian(fine: bool, penalty: str) -> None:
+    """Check that the maximiser of the Hamiltonian over a set that is not convex is exact."""
+    if not fine:
+        raise ValueError(
+            f"{penalty} is not convex (L0, Finite), and its maximiser is exact only where dynamics, "
+            "running cost and path constraints are affine in u, which they are not here: use a convex "
+            "control cost such as L1 or Box."
+        )
+
+
+def augmentable(affine: bool, quadratic: bool, control_only: bool, penalty: str) -> None:
+    """Check that the augmented Hamiltonian has its maximiser in closed form."""
+    if not affine:
+        raise ValueError(
+            'variant="augmented" solves linear equations, which needs dynamics and running cost affine '
+            "in u: use the default variant."
+        )
+    if not quadratic:
+        raise ValueError(
+            f'variant="augmented" solves linear equations, which needs a control cost of L2 alone or '
+            f"none, not {penalty}: use the default variant."
+        )
+    if not control_only:
+        raise ValueError(
+            'variant="augmented" decides the control only: give the readout as a matrix and leave '
+            "free_horizon= out, or use the default variant."
         )
 
 

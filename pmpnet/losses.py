@@ -48,6 +48,7 @@ class Loss(ABC):
         checks.instance("readout_cost", self.readout_cost, Penalty, "a penalty, such as L2(1e-3)")
         checks.readout_cost_used(self.trained, readout_cost)
         checks.fixed_horizon(self.readout_cost.separable)  # a readout has none
+        checks.convex_readout_cost(self.readout_cost.convex)
 
     @property
     def trained(self) -> bool:

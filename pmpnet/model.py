@@ -55,6 +55,12 @@ class Model:
     terms: tuple[str, ...] = ()
     free: bool = False
 
+    @property
+    def affine(self) -> bool:
+        """Whether the Hamiltonian without R is affine in the control, constraints included."""
+        path = self.extras.path
+        return self.dynamics.affine and not (path and path.map.depends_on(path.map.inputs[2]))
+
 
 def build(
     dynamics: Dynamics,

@@ -79,7 +79,8 @@ class Groups:
 class Penalty:
     """A control cost: l1, l2, box, group and ball terms whose maximiser is in closed form.
 
-    Made by `L2`, `L1`, `ElasticNet`, `Box`, `Ball`, `L1Ball`, `Group`, `Zero` and by ``+``.
+    Made by `L2`, `L1`, `ElasticNet`, `Box`, `Ball`, `L1Ball`, `Group`, `Zero`, by `L0` and
+    `Finite`, which are not convex, and by ``+``.
     Weights and bounds are numbers, (c,) or (N, c) arrays.
     """
 
@@ -90,6 +91,8 @@ class Penalty:
     ball: np.ndarray | None = None
     l1_ball: np.ndarray | None = None
     groups: Groups | None = None
+    l0: np.ndarray = field(default_factory=lambda: _ZERO)
+    values: np.ndarray | None = None  # of a finite U, the nearest to 0 first
     name: str = "Zero()"
 
     def __eq__(self, other: object) -> bool:
@@ -114,6 +117,8 @@ class Penalty:
                 ball=_smaller(self.ball, other.ball),
                 l1_ball=_smaller(self.l1_ball, other.l1_ball),
                 groups=self.groups or other.groups,
+                l0=self.l0 + other.l0,
+                values=other.values if self.values is None else self.values,
                 name=" + ".join(p.name for p in (self, other) if p.name != "Zero()") or "Zero()",
             )
         except ValueError:
@@ -127,6 +132,11 @@ class Penalty:
     def _closed_form(self, first: Penalty, second: Penalty) -> bool:
         if first.groups and second.groups:
             return False
+        if self.values is not None:
+            alone = first.values is None or second.values is None
+            return alone and self.entrywise and not self.boxed
+        if np.any(self.l0):
+            return self.entrywise
         if not self.separable:
             # l1 thresholds first; then one curvature for all of an entry, tied to no other entry
             tied = self.ball is not None or self.l1_ball is not None or self.boxed
@@ -150,14 +160,24 @@ class Penalty:
         return self.groups is None or self.groups.by != "time"
 
     @property
+    def convex(self) -> bool:
+        """Whether R and U are convex: no L0, no finite set."""
+        return self.values is None and not np.any(self.l0)
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether there is nothing but L2."""
+        return self.entrywise and self.convex and not (self.boxed or np.any(self.l1))
+
+    @property
     def entrywise(self) -> bool:
-        """Whether R and U treat every entry by itself: sums of L1, L2 and Box."""
+        """Whether R and U treat every entry by itself."""
         return self.groups is None and self.ball is None and self.l1_ball is None
 
     @property
     def coercive(self) -> bool:
         """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U."""
-        if self.ball is not None or self.l1_ball is not None:
+        if self.ball is not None or self.l1_ball is not None or self.values is not None:
             return True
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
         return bool(np.all((self.l2 > 0) | bounded))
@@ -169,7 +189,7 @@ class Penalty:
 
         ``rows`` are those of [W b]; ``steps`` (N,) the h_k, where the horizon is fixed.
         """
-        for name in ("l1", "l2", "lower", "upper"):
+        for name in ("l0", "l1", "l2", "lower", "upper"):
             checks.penalty_shape(f"a weight or bound of {self.name}", getattr(self, name), shape)
         for name in ("ball", "l1_ball"):
             radius = getattr(self, name)
@@ -197,7 +217,7 @@ class Penalty:
         def one(a: np.ndarray | None, ndim: int) -> np.ndarray | None:
             return a[k] if a is not None and a.ndim == ndim else a
 
-        part = {name: one(getattr(self, name), 2) for name in ("l1", "l2", "lower", "upper")}
+        part = {name: one(getattr(self, name), 2) for name in ("l0", "l1", "l2", "lower", "upper")}
         part |= {name: one(getattr(self, name), 1) for name in ("ball", "l1_ball")}
         groups = self.groups
         if groups is not None:
@@ -213,6 +233,8 @@ class Penalty:
         sum_k h_k R_k is R.
         """
         value = (self.l1 * np.abs(v) + 0.5 * self.l2 * v * v).sum(axis=1)
+        if np.any(self.l0):
+            value = value + (self.l0 * (v != 0)).sum(axis=1)
         if self.groups is not None:
             value = value + self.groups.layer_values(v)
         return value
@@ -235,6 +257,8 @@ class Penalty:
 
     def project(self, v: np.ndarray) -> np.ndarray:
         """Return the nearest point of U."""
+        if self.values is not None:
+            return self.values[np.abs(v[..., None] - self.values).argmin(axis=-1)]
         v = np.clip(v, self.lower, self.upper)
         if self.ball is not None:
             v = _project_ball(v, self.ball)
@@ -249,6 +273,8 @@ class Penalty:
             worst = max(worst, float((np.linalg.norm(v, axis=1) - self.ball).max()))
         if self.l1_ball is not None:
             worst = max(worst, float((np.abs(v).sum(axis=1) - self.l1_ball).max()))
+        if self.values is not None:
+            worst = max(worst, float(np.abs(v - self.project(v)).max()))
         return worst
 
     def argmax(self, z: np.ndarray, rho: float) -> np.ndarray:
@@ -279,6 +305,10 @@ class Penalty:
         N. Simon, J. Friedman, T. Hastie, R. Tibshirani, A sparse-group lasso, Journal of
         Computational and Graphical Statistics, 2013.
         """
+        if self.values is not None:
+            return self._among_values(z, rho)
+        if np.any(self.l0):
+            return self._kept(z, rho, replace(self, l0=_ZERO).argmax(z, rho))
         shrunk = soft(z, self.l1)
         if self.groups is not None:
             norms = self.groups.norms(shrunk)
@@ -288,6 +318,23 @@ class Penalty:
         if np.all(curvature > 0):
             return self.project(shrunk / curvature)
         return self._linear_argmax(shrunk, np.broadcast_to(curvature, z.shape))
+
+    def _among_values(self, z: np.ndarray, rho: float) -> np.ndarray:
+        """Maximise over a finite U: every entry tries every value."""
+
+        def each(weight: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(weight, z.shape)[..., None]
+
+        v = self.values
+        cost = each(self.l1) * np.abs(v) + each(self.l0) * (v != 0)
+        cost = cost + 0.5 * each(self.l2 + rho) * v * v
+        return v[(z[..., None] * v - cost).argmax(axis=-1)]
+
+    def _kept(self, z: np.ndarray, rho: float, best: np.ndarray) -> np.ndarray:
+        """Keep the entries of the maximiser without L0 that gain more over 0 than L0 costs."""
+        gain = z * best - self.l1 * np.abs(best) - 0.5 * (self.l2 + rho) * best * best
+        free = (self.lower <= 0) & (self.upper >= 0)
+        return np.where(free & (gain <= self.l0), 0.0, best)
 
     def _linear_argmax(self, z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
         """Maximise where some entries, or whole layers next to a ball, have no curvature."""
@@ -320,7 +367,8 @@ def _same(a: object, b: object) -> bool:
     """Compare numbers, arrays, names and groups; None equals only None."""
     if isinstance(a, Groups) and isinstance(b, Groups):
         return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    numbers = np.ndarray, np.floating  # sums of arrays of no dimension are NumPy's numbers
+    if isinstance(a, numbers) and isinstance(b, numbers):
         return np.array_equal(a, b)
     return type(a) is type(b) and a == b
 
@@ -422,6 +470,59 @@ def L1(weight: ArrayLike) -> Penalty:
     """
     w = _weight("weight", weight)
     return Penalty(l1=w, name=f"L1({_shown(w)})")
+
+
+def L0(weight: ArrayLike) -> Penalty:
+    """Count: R(v) = weight times the number of entries that are not 0; a hard threshold.
+
+    Parameters
+    ----------
+    weight : float, (c,) or (N, c) array
+        Non-negative.
+
+    Notes
+    -----
+    Not convex: for `pmpnet.solve.msa` with ``variant="sqh"`` or ``"basic"``, and Hamiltonians
+    that are affine in the control. With L1, L2 and Box an entry of the maximiser is that without
+    L0 if it gains more over 0 than the weight, and 0 otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (L0(0.5) + L2(1.0)).argmax(np.array([[2.0, 0.9, -1.1]]), rho=0.0).tolist()
+    [[2.0, 0.0, -1.1]]
+    """
+    w = _weight("weight", weight)
+    return Penalty(l0=w, name=f"L0({_shown(w)})")
+
+
+def Finite(values: ArrayLike) -> Penalty:
+    """U: every entry of the control is one of these values.
+
+    Parameters
+    ----------
+    values : array-like, shape (k,)
+
+    Notes
+    -----
+    Not convex: for `pmpnet.solve.msa` with ``variant="sqh"`` or ``"basic"``, and Hamiltonians
+    that are affine in the control, which every entry then maximises by itself. Sums with L0, L1
+    and L2 are possible.
+
+    References
+    ----------
+    Q. Li, S. Hao, An optimal control approach to deep learning and applications to
+    discrete-weight neural networks, ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Finite([-1, 0, 1]).argmax(np.array([[0.4, -0.6, 9.0]]), rho=1.0).tolist()
+    [[0.0, -1.0, 1.0]]
+    """
+    v = np.unique(checks.finite_set(values))
+    v = v[np.lexsort((v, np.abs(v)))]
+    return Penalty(values=v, name=f"Finite([{', '.join(f'{x:g}' for x in np.sort(v))}])")
 
 
 def ElasticNet(l1: ArrayLike, l2: ArrayLike) -> Penalty:

@@ -148,16 +148,25 @@ class Reduced:
 
     def evaluate(self, v: np.ndarray) -> Point:
         """Return cost and g at v, by a fused round: one forward and one backward sweep."""
-        free = self.range is not None
-        done = self.sweep(v, initial=free)
+        return self._point(v, self._round(v))
+
+    def trajectories(self, v: np.ndarray) -> tuple[Point, np.ndarray, np.ndarray]:
+        """Return what `evaluate` does, and states and costates (N+1, M, d), by one round."""
+        done = self._round(v, states=True, costates=True)
+        return self._point(v, done), done.states, done.costates
+
+    def _round(self, v: np.ndarray, **wanted: bool) -> Round:
         self.nfev += self._share
         self.njev += self._share
+        return self.sweep(v, initial=self.range is not None, **wanted)
+
+    def _point(self, v: np.ndarray, done: Round) -> Point:
         terms = self.terms(v, done)
         g = np.empty(self.size)
         g[: self.controls] = (done.g / self.problem.dynamics.share).ravel()
         for where, _, _, roles in self.parts:
             g[where] = -sum(matrix(done.readouts[i]) for i in roles).ravel()
-        if free:
+        if self.range is not None:
             slope = float(np.add.reduce(done.initial[:, -1], dtype=np.float64))
             g[-1] = (slope - self._control_cost(v)) / self.metric[-1]
         return Point(v, terms, float(sum(terms.values())) + done.constraints, g)
@@ -277,8 +286,16 @@ class Reduced:
         return self.problem.penalty.entrywise and all(p.entrywise for _, _, p, _ in self.parts)
 
     def residual(self, v: np.ndarray, g: np.ndarray) -> float:
-        """Fixed-point residual |v - prox_R(v + g)|, with proximal weight 1."""
-        return self.norm(v - self.argmax(v + g, 1.0))
+        """Fixed-point residual |v - prox_R(v + g)|, with proximal weight 1.
+
+        Where R is not convex the proximal term may hold back a control that maximises nothing:
+        there it is the root of twice the Hamiltonian gap.
+        """
+        r, penalty = v - self.argmax(v + g, 1.0), self.problem.penalty
+        if penalty.convex or not penalty.coercive:
+            return self.norm(r)
+        r[: self.controls] = 0.0
+        return float(np.sqrt(self.inner(r, r) + 2 * max(self.gap(v, g), 0.0)))
 
     def layer_gaps(self, v: np.ndarray, g: np.ndarray) -> np.ndarray:
         """D_k = max_v [<g_k, v> - R(v)] - [<g_k, u_k> - R(u_k)] of every layer, shape (N,)."""

@@ -85,8 +85,15 @@ COMMON = """
 """
 
 
-def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
-    """Turn a method into a function of the public face, with the common arguments."""
+def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., Solution]]:
+    """Turn a method into a function of the public face, with the common arguments.
+
+    Parameters
+    ----------
+    name : str
+    convex : bool
+        Whether the method needs a convex control cost.
+    """
 
     def decorate(method: Method) -> Callable[..., Solution]:
         @functools.wraps(method)
@@ -104,6 +111,9 @@ def front(name: str) -> Callable[[Method], Callable[..., Solution]]:
         ) -> Solution:
             checks.instance("problem", problem, Problem, "a pmpnet.Problem")
             checks.method_options(name, options, inspect.signature(method))
+            penalty = problem.penalty
+            checks.convex_cost(name, penalty.convex or not convex, repr(penalty))
+            checks.affine_hamiltonian(penalty.convex or problem.model.affine, repr(penalty))
             run = functools.partial(
                 _solve_one,
                 method=method,

@@ -16,6 +16,7 @@ from .. import checks
 from ..problem import Problem
 from ..reduced import Point, Reduced
 from ..solution import Solution
+from .augmentation import Augmentation
 from .layerwise import Layerwise
 from .loop import Step, Steps, front, rounding
 from .memory import Memory
@@ -27,6 +28,15 @@ from .steps import (
     first_step,
     proximal_step,
 )
+
+DIVERGED = (
+    "diverged: the cost rose from {:.3g} at the start to {:.3g}. "
+    "This variant has no safeguard; the default one has."
+)
+NO_CHANGE = "no control that maximises an augmented Hamiltonian lowers the cost any further."
+SMALLEST_EPSILON = 1e-100
+ROUNDING = 4 * float(np.finfo(float).eps)  # relative: a control that moves by less does not
+NEIGHBOUR = 1 + 1e-6  # ratio of two weights with nothing to be found between them
 
 
 def msa(
@@ -69,6 +79,12 @@ def msa(
         - ``"damped"``: a part ``damping`` (0.1) of the way to the maximiser; no safeguard.
         - ``"basic"``: the maximiser itself (Krylov & Chernousko). Diverges on ordinary problems,
           and says so.
+        - ``"sqh"``: the maximiser of H - epsilon |v - u|^2, with epsilon adapted until the cost
+          falls (Breitenbach & Borzi); with `Finite` and `L0` too. Options ``epsilon`` (1),
+          ``sigma`` (2), ``zeta`` (0.8), ``eta`` (1e-4).
+        - ``"augmented"``: the Hamiltonian is augmented by what the equations of states and
+          costates lose (Li, Chen, Tai & E); for systems affine in the control, with L2 or no
+          control cost. Options ``rho`` (1), ``adaptive`` (True).
         - ``"synchronous"``: control and new states together, forward in time, with stored
           costates (Sakawa & Shindo; Scagliotti). Options ``step`` (1), ``shrink`` (0.5),
           ``smallest_step``.
@@ -94,7 +110,8 @@ def msa(
     References
     ----------
     I. Krylov, F. Chernousko, 1962; Y. Sakawa, Y. Shindo, 1980; Q. Li, L. Chen, C. Tai, W. E,
-    Maximum principle based algorithms for deep learning, JMLR 2018; A. Scagliotti, MCRF 2023.
+    Maximum principle based algorithms for deep learning, JMLR 2018; T. Breitenbach, A. Borzi,
+    2019; A. Scagliotti, MCRF 2023.
 
     Examples
     --------
@@ -211,7 +228,7 @@ def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
 # -------------------------------------------------------------------------- basic and damped
 
 
-@front('msa (variant="basic")')
+@front('msa (variant="basic")', convex=False)
 def basic(reduced: Reduced, v: np.ndarray) -> Steps:
     """Replace every control by the maximiser of the Hamiltonian; nothing keeps it honest.
 
@@ -236,15 +253,111 @@ def _toward_maximiser(reduced: Reduced, v: np.ndarray, part: float) -> Steps:
     while True:
         best = reduced.argmax(x.g, 0.0)
         # written so that part = 1 gives the maximiser's exact zeros
-        new = reduced.evaluate(best if part == 1.0 else x.v + part * (best - x.v))
-        if np.isfinite(new.cost) and new.cost > 1e3 * max(abs(first.cost), 1e-300):
-            yield Step(new, 0.0)
-            return (
-                f"diverged: the cost rose from {first.cost:.3g} at the start to {new.cost:.3g}. "
-                "This variant has no safeguard; the default one has."
-            )
-        x = new
+        x = reduced.evaluate(best if part == 1.0 else x.v + part * (best - x.v))
         yield Step(x, 0.0)
+        if _diverged(first, x):
+            return DIVERGED.format(first.cost, x.cost)
+
+
+def _diverged(first: Point, x: Point) -> bool:
+    return bool(np.isfinite(x.cost) and x.cost > 1e3 * max(abs(first.cost), 1e-300))
+
+
+# ------------------------------------------------------------------------------------- sqh
+
+
+@front('msa (variant="sqh")', convex=False)
+def sqh(
+    reduced: Reduced,
+    v: np.ndarray,
+    epsilon: float = 1.0,
+    sigma: float = 2.0,
+    zeta: float = 0.8,
+    eta: float = 1e-4,
+) -> Steps:
+    """Sequential quadratic Hamiltonian method: maximise H - epsilon |v - u|^2, pointwise.
+
+    A maximiser at distance tau (squared) is accepted if the cost falls by eta tau, and epsilon
+    becomes zeta epsilon; otherwise sigma epsilon. The Hamiltonian need be neither convex nor
+    smooth in the control.
+
+    References
+    ----------
+    T. Breitenbach, A. Borzi, A sequential quadratic Hamiltonian method for solving parabolic
+    optimal control problems with discontinuous cost functionals, Journal of Dynamical and
+    Control Systems, 2019; A. Borzi, The Sequential Quadratic Hamiltonian Method, CRC Press, 2023.
+    """
+    epsilon = checks.real("epsilon", epsilon, above=0.0)
+    sigma = checks.real("sigma", sigma, above=1.0)
+    zeta = checks.fraction("zeta", zeta)
+    eta = checks.real("eta", eta, above=0.0)
+    x = reduced.evaluate(reduced.project(v))
+    yield Step(x)
+    while True:
+        # of the weights tried here: the largest one that was rejected, the smallest without change
+        rejected, still, slack = 0.0, np.inf, rounding(reduced, x.cost)
+        while True:
+            best = reduced.argmax(x.g + 2 * epsilon * x.v, 2 * epsilon)
+            moved = best - x.v
+            tau = reduced.inner(moved, moved)
+            if tau <= ROUNDING**2 * reduced.inner(x.v, x.v):
+                still = epsilon
+            else:
+                new = reduced.evaluate(best)
+                if new.finite and new.cost <= x.cost - eta * tau + slack:
+                    break
+                rejected = epsilon
+            if still <= NEIGHBOUR * rejected or not SMALLEST_EPSILON < epsilon < 1e100:
+                return NO_CHANGE
+            if still == np.inf:
+                epsilon *= sigma
+            elif rejected == 0.0:
+                epsilon *= zeta
+            else:  # values change all at once: some of the changes may lower the cost
+                epsilon = float(np.sqrt(rejected * still))
+        x = new
+        yield Step(x, 2 * epsilon)
+        epsilon *= zeta
+
+
+# ------------------------------------------------------------------------------- augmented
+
+
+@front('msa (variant="augmented")')
+def augmented(reduced: Reduced, v: np.ndarray, rho: float = 1.0, adaptive: bool = True) -> Steps:
+    """Maximise the Hamiltonian less rho/2 times how much states and costates lose their equations.
+
+    With ``adaptive`` rho doubles until the cost falls, and then becomes 0.8 rho; without, it is
+    fixed, and nothing keeps the maximisation honest if it is too small.
+
+    References
+    ----------
+    Q. Li, L. Chen, C. Tai, W. E, Maximum principle based algorithms for deep learning, JMLR 2018.
+    """
+    rho = checks.real("rho", rho, above=0.0)
+    adaptive = checks.flag("adaptive", adaptive)
+    largest = rho / SMALLEST_STEP
+    augmentation = Augmentation(reduced)
+    x, states, costates = reduced.trajectories(v)
+    first = x
+    yield Step(x)
+    while True:
+        A = augmentation.along(states, costates)
+        slack = rounding(reduced, x.cost)
+        while True:
+            moved, loss = augmentation.step(x, rho * A)
+            new, states, costates = reduced.trajectories(x.v + moved)
+            if not adaptive or (new.finite and new.cost <= x.cost - DECREASE * loss + slack):
+                break
+            rho *= 2.0
+            if rho > largest:
+                return STALLED
+        x = new
+        yield Step(x, rho)
+        if adaptive:
+            rho *= 0.8
+        elif _diverged(first, x):
+            return DIVERGED.format(first.cost, x.cost)
 
 
 # ------------------------------------------------------------------------------- synchronous
@@ -288,6 +401,8 @@ def synchronous(
 
 
 VARIANTS = {
+    "sqh": sqh,
+    "augmented": augmented,
     "accelerated": accelerated,
     "proximal": proximal,
     "basic": basic,
