@@ -148,8 +148,8 @@ def verify(
         global_gaps = along.maximisers(checks.integer("search", search, 0), seed)[1]
     return Certificate(
         cost=point.price,
-        gap=reduced.gap(v, point.g),
-        layer_gaps=reduced.layer_gaps(v, point.g),
+        gap=reduced.gap(v, point.g, point.sums),
+        layer_gaps=reduced.layer_gaps(v, point.g, point.sums),
         residual=reduced.residual(v, point.g),
         taylor_slope=taylor_slope(reduced, v, seed),
         violation=reduced.violation(v),

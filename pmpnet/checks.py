@@ -404,7 +404,7 @@ NO_CLOSED_FORM = (
     "L1, L2, ElasticNet and Box together; Group with L1 and L2; Ball with L1, L2 and Group; "
     "L1Ball with L1 and L2 (next to Ball, L1Ball or Group, one weight of L2 for all entries of a row); "
     "Group(by='time') with L1 and L2 only, the weights of L2 the same in all layers; "
-    "L0 with L1, L2 and Box; one Finite with L0, L1 and L2."
+    "L0 with L1, L2 and Box; one Finite with L0, L1 and L2; Kinetic with L2 only."
 )
 
 
@@ -412,6 +412,23 @@ def closed_form(fine: bool, first: str, second: str) -> None:
     """Check that a sum of penalties has a closed-form maximiser."""
     if not fine:
         raise ValueError(NO_CLOSED_FORM.format(first=first, second=second))
+
+
+def kinetic_affine(fine: bool, dynamics: str) -> None:
+    """Check that the kinetic energy of a system is quadratic in its control."""
+    if not fine:
+        raise ValueError(
+            f"Kinetic needs a system that is affine in its control, and {dynamics} is not: write the "
+            "energy as running_cost=losses.Symbolic(...) of x and u, or use L2."
+        )
+
+
+def no_kinetic(fine: bool) -> None:
+    """Check that a readout is not priced by a velocity."""
+    if not fine:
+        raise ValueError(
+            "Kinetic prices the velocity of the samples, and a readout has none: write L2 as readout_cost=."
+        )
 
 
 def maximum_exists(fine: bool) -> None:
@@ -461,15 +478,15 @@ def affine_hamiltonian(fine: bool, penalty: str) -> None:
 
 def augmentable(affine: bool, quadratic: bool, control_only: bool, penalty: str) -> None:
     """Check that the augmented Hamiltonian has its maximiser in closed form."""
-    if not affine:
-        raise ValueError(
-            'variant="augmented" solves linear equations, which needs dynamics and running cost affine '
-            "in u: use the default variant."
-        )
     if not quadratic:
         raise ValueError(
             f'variant="augmented" solves linear equations, which needs a control cost of L2 alone or '
             f"none, not {penalty}: use the default variant."
+        )
+    if not affine:
+        raise ValueError(
+            'variant="augmented" solves linear equations, which needs dynamics and running cost affine '
+            "in u: use the default variant."
         )
     if not control_only:
         raise ValueError(

@@ -380,6 +380,42 @@ class Map:
         return partial(type(self).from_instructions, **self.describe()), ()
 
 
+class Sums:
+    """Weighted sums over samples of expressions of t, x and theta.
+
+    Parameters
+    ----------
+    inputs : sequence of casadi.SX
+        Columns t, x, u, theta.
+    value : casadi.SX
+        A column of q expressions without u.
+
+    Attributes
+    ----------
+    count : int
+        How many sums there are: expressions that are the same share one.
+    places : ndarray, shape (q,)
+        Which of the sums is that of each expression; ``count`` for those that are 0.
+    text : str
+        The source of a pullback whose derivative by u, pulled back from the weights, are the sums.
+    """
+
+    def __init__(self, inputs: Sequence[SX], value: SX) -> None:
+        lines = instructions(casadi.Function("value", [*inputs], [casadi.sparsify(value)]))
+        first: dict[int, int] = {}  # a row of each line
+        for row, line in lines.results:
+            first.setdefault(line, row)
+        order = {line: i for i, line in enumerate(first)}
+        self.count = len(order)
+        self.places = np.full(value.numel(), self.count)
+        for row, line in lines.results:
+            self.places[row] = order[line]
+        w, dim = SX.sym("w"), inputs[1].numel()
+        summed = casadi.vertcat(SX(dim, 1), value[list(first.values())] * w)
+        made = casadi.Function("sums", [*inputs, w], [summed])
+        self.text = kernel_text(Instructions([], [], [], []), instructions(made), dim)
+
+
 # ----------------------------------------------------------------- what users write in CasADi
 
 

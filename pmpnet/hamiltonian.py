@@ -56,7 +56,8 @@ class Hamiltonian:
         problem, t, x, p = self.problem, self.times[i], self.x[i], self.p[j]
         H = np.empty(len(controls))
         for n, u in enumerate(controls):
-            H[n] = np.add.reduce((p * problem.dynamics.f(t, x, u, self.theta)).ravel())
+            rate = problem.dynamics.f(t, x, u, self.theta)
+            H[n] = np.add.reduce((p * rate).ravel()) - problem.kinetic_energy(rate)
             H[n] -= problem.running_weight * problem.mean_loss(1, t, x, u, self.readouts)
         return H
 

@@ -29,7 +29,7 @@ def step(
 def resimulate(
     problem: Problem, times: np.ndarray, controls: np.ndarray, readouts: Readouts, rtol: float
 ) -> tuple[dict[str, float], np.ndarray]:
-    """Integrate states and running cost by DOP853, interval by interval.
+    """Integrate states, running cost and kinetic energy by DOP853, interval by interval.
 
     Returns
     -------
@@ -43,22 +43,24 @@ def resimulate(
     theta = np.asarray(problem.parameters, np.float64)
 
     def rates(t: float, packed: np.ndarray, u: np.ndarray) -> np.ndarray:
-        x = packed[:-1].reshape(x0.shape)
+        x = packed[:-2].reshape(x0.shape)
         running = problem.mean_loss(1, t, x, u, readouts)
-        return np.append(problem.dynamics.f(t, x, u, theta).ravel(), running)
+        rate = problem.dynamics.f(t, x, u, theta)
+        return np.r_[rate.ravel(), running, problem.kinetic_energy(rate)]
 
-    packed = np.append(x0.ravel(), 0.0)
+    packed = np.append(x0.ravel(), [0.0, 0.0])
     states = [x0]
     for k, u in enumerate(controls):
         span = times[k], times[k + 1]
         done = solve_ivp(rates, span, packed, "DOP853", args=(u,), rtol=rtol, atol=rtol * 1e-3)
         packed = done.y[:, -1]
-        states.append(packed[:-1].reshape(x0.shape))
+        states.append(packed[:-2].reshape(x0.shape))
     share = problem.dynamics.share
     terms = {
         "terminal": problem.mean_loss(0, times[-1], states[-1], controls[-1], readouts),
-        "running": problem.running_weight * float(packed[-1]),
-        "control": share * float((np.diff(times) * problem.control_values(controls)).sum()),
+        "running": problem.running_weight * float(packed[-2]),
+        "control": share * float((np.diff(times) * problem.control_values(controls)).sum())
+        + float(packed[-1]),
     }
     for roles in problem.trained_readouts:
         penalty, readout = problem.readout_penalty(roles), readouts[roles[0]]

@@ -49,6 +49,7 @@ class Loss(ABC):
         checks.readout_cost_used(self.trained, readout_cost)
         checks.fixed_horizon(self.readout_cost.separable)  # a readout has none
         checks.convex_readout_cost(self.readout_cost.convex)
+        checks.no_kinetic(not self.readout_cost.kinetic)
 
     @property
     def trained(self) -> bool:

@@ -4,8 +4,9 @@
 state           why it is there
 ==============  ==========================================================================
 ``x``           the user's state, d rows
-``z``           integrals: of a running cost that reads the control, of integral constraints,
-                and, with a free horizon, of any running cost; z' = the integrand, z(t_0) = 0
+``z``           integrals: of a running cost that reads the control, of the kinetic energy, of
+                integral constraints, and, with a free horizon, of any running cost;
+                z' = the integrand, z(t_0) = 0
 ``s``           the stretch of time, where the horizon is free: s' = 0
 ==============  ==========================================================================
 
@@ -30,6 +31,8 @@ from .sweeps import Bounded, Extras
 if TYPE_CHECKING:
     from casadi import SX
 
+    from .gram import Gram
+
 
 @dataclass(frozen=True)
 class Model:
@@ -47,6 +50,8 @@ class Model:
         Which part of the cost each integral belongs to.
     free : bool
         Whether the last state is the stretch of time.
+    gram : Gram or None
+        The Gram matrices of the fields, where the kinetic energy is priced.
     """
 
     dynamics: Dynamics
@@ -54,6 +59,7 @@ class Model:
     extras: Extras
     terms: tuple[str, ...] = ()
     free: bool = False
+    gram: Gram | None = None
 
     @property
     def affine(self) -> bool:
@@ -71,6 +77,7 @@ def build(
     parameters: int,
     start: float,
     free: bool,
+    kinetic: float = 0.0,
 ) -> Model:
     """Return the model of a problem.
 
@@ -89,21 +96,24 @@ def build(
         The first time.
     free : bool
         Whether the horizon is free.
+    kinetic : float
+        Weight of the kinetic energy.
     """
     mixed = running is not None and running.mixed
     as_integral = int(running is not None and (mixed or free))
     integrals = [c for c in constraints if c.kind == "integral"]
     at_end = [c for c in constraints if c.kind == "terminal"]
     on_path = [c for c in constraints if c.kind == "path"]
-    if not (constraints or as_integral or free):
+    as_states = ("running",) * as_integral + ("control",) * (kinetic > 0)
+    if not (constraints or as_states or free):
         return Model(dynamics, running, Extras())
 
-    from casadi import SX, vertcat, vertsplit
+    from casadi import SX, sumsqr, vertcat, vertsplit
 
     from .dynamics.symbolic import SymbolicSystem
     from .expressions import Map
 
-    count = as_integral + sum(c.map.rows for c in integrals)
+    count = len(as_states) + sum(c.map.rows for c in integrals)
     x, z = SX.sym("x", dynamics.dim), SX.sym("z", count)
     s = SX.sym("s", 1 if free else 0)
     t, u = SX.sym("t"), SX.sym("u", dynamics.controls)
@@ -115,14 +125,21 @@ def build(
         """Return a map as an expression of these symbols."""
         return what.said(time, x, u, theta[:parameters])
 
-    if integrals or as_integral or free:
+    gram = None
+    if integrals or as_states or free:
+        f = said(dynamics.symbolic().map)
         integrands = []
         if as_integral:
             checks.expressible(repr(running), not running.trained)
             first = parameters + (0 if running.written is not None else targets[0])
             integrands.append(running.said(time, x, u, theta[:parameters], theta[first:]))
+        if kinetic > 0:
+            from .gram import Gram
+
+            integrands.append(0.5 * sumsqr(f))
+            gram = Gram((t, state, u, theta), f)
         integrands += [said(c.map) for c in integrals]
-        rate = vertcat(said(dynamics.symbolic().map), *integrands)
+        rate = vertcat(f, *integrands)
         rhs = vertcat(rate * s, 0) if free else rate
         system: Dynamics = SymbolicSystem(Map(t, state, u, theta, rhs))
     else:
@@ -138,11 +155,15 @@ def build(
         )
 
     values = [said(c.map) for c in at_end]
+    bare = count - len(as_states)  # integrals that only constraints read
+    weights = [{"running": running_weight, "control": kinetic}[name] for name in as_states]
+    bounded_integrals = vertsplit(z)[len(as_states) :]
     extras = Extras(
         first=dynamics.dim,
-        coefficients=(running_weight,) * as_integral + (0.0,) * (count - as_integral),
-        terminal=bounded(at_end + integrals, [*values, *vertsplit(z)[as_integral:]], SX(0, 1)),
+        coefficients=(*weights, *[0.0] * bare),
+        terminal=bounded(at_end + integrals, [*values, *bounded_integrals], SX(0, 1)),
         path=bounded(on_path, [said(c.map) for c in on_path], u),
+        sums=gram and gram.sums,
     )
-    terms = ("running",) * as_integral + ("",) * (count - as_integral)
-    return Model(system, None if as_integral else running, extras, terms, free)
+    terms = as_states + ("",) * bare
+    return Model(system, None if as_integral else running, extras, terms, free, gram)

@@ -6,7 +6,8 @@ Every penalty answers one question exactly (mathematics: for each layer, the poi
 
 from which the proximal map is ``prox_gamma(y) = argmax with z = y/gamma, rho = 1/gamma``. Sums
 with ``+`` are one `Penalty` as long as that maximiser stays in closed form. Groups over time are
-maximised over all layers at once, in the inner product sum_k h_k <., .> of L2(0, T).
+maximised over all layers at once, in the inner product sum_k h_k <., .> of L2(0, T). The kinetic
+energy needs the samples: it is a part of z here, and `pmpnet.reduced` maximises it.
 """
 
 from __future__ import annotations
@@ -79,9 +80,10 @@ class Groups:
 class Penalty:
     """A control cost: l1, l2, box, group and ball terms whose maximiser is in closed form.
 
-    Made by `L2`, `L1`, `ElasticNet`, `Box`, `Ball`, `L1Ball`, `Group`, `Zero`, by `L0` and
-    `Finite`, which are not convex, and by ``+``.
-    Weights and bounds are numbers, (c,) or (N, c) arrays.
+    Made by `L2`, `L1`, `ElasticNet`, `Box`, `Ball`, `L1Ball`, `Group`, `Kinetic`, `Zero`, by `L0`
+    and `Finite`, which are not convex, and by ``+``.
+    Weights and bounds are numbers, (c,) or (N, c) arrays. What a penalty answers leaves the
+    kinetic energy out.
     """
 
     l1: np.ndarray = field(default_factory=lambda: _ZERO)
@@ -93,6 +95,7 @@ class Penalty:
     groups: Groups | None = None
     l0: np.ndarray = field(default_factory=lambda: _ZERO)
     values: np.ndarray | None = None  # of a finite U, the nearest to 0 first
+    kinetic: np.ndarray = field(default_factory=lambda: _ZERO)
     name: str = "Zero()"
 
     def __eq__(self, other: object) -> bool:
@@ -119,6 +122,7 @@ class Penalty:
                 groups=self.groups or other.groups,
                 l0=self.l0 + other.l0,
                 values=other.values if self.values is None else self.values,
+                kinetic=self.kinetic + other.kinetic,
                 name=" + ".join(p.name for p in (self, other) if p.name != "Zero()") or "Zero()",
             )
         except ValueError:
@@ -131,6 +135,8 @@ class Penalty:
 
     def _closed_form(self, first: Penalty, second: Penalty) -> bool:
         if first.groups and second.groups:
+            return False
+        if self.kinetic > 0 and not self._only_l2:
             return False
         if self.values is not None:
             alone = first.values is None or second.values is None
@@ -167,6 +173,11 @@ class Penalty:
     @property
     def quadratic(self) -> bool:
         """Whether there is nothing but L2."""
+        return self._only_l2 and not self.kinetic
+
+    @property
+    def _only_l2(self) -> bool:
+        """Whether there is nothing but L2 and the kinetic energy."""
         return self.entrywise and self.convex and not (self.boxed or np.any(self.l1))
 
     @property
@@ -176,7 +187,13 @@ class Penalty:
 
     @property
     def coercive(self) -> bool:
-        """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U."""
+        """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U.
+
+        The kinetic energy grows in all directions of the control that move a sample; in the
+        others g is 0, unless a running cost reads the control.
+        """
+        if self.kinetic > 0:
+            return True
         if self.ball is not None or self.l1_ball is not None or self.values is not None:
             return True
         bounded = np.isfinite(self.lower) & np.isfinite(self.upper)
@@ -246,7 +263,7 @@ class Penalty:
     @property
     def rest(self) -> Penalty:
         """The penalty without its differentiable part."""
-        return replace(self, l2=_ZERO)
+        return replace(self, l2=_ZERO, kinetic=_ZERO)
 
     def subgradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of l2, and the usual element of the subdifferential of l1 and group terms."""
@@ -452,6 +469,52 @@ def L2(weight: ArrayLike) -> Penalty:
     """
     w = _weight("weight", weight)
     return Penalty(l2=w, name=f"L2({_shown(w)})")
+
+
+def Kinetic(weight: float) -> Penalty:
+    """Kinetic energy: R = weight/2 sum_m w_m |f(x_m, v)|^2, the samples' mean squared velocity.
+
+    It prices the motion, not the numbers that make it: another basis of the same fields has the
+    same cost and the same maximiser. Adds up with `L2`.
+
+    Parameters
+    ----------
+    weight : float
+        Non-negative.
+
+    Notes
+    -----
+    For f = F_0(x) + F(x) v the cost is quadratic in v, with the Gram matrices
+    G = sum_m w_m F' F and the vector G_0 = sum_m w_m F' F_0 at the samples' states. With g' the
+    slope of all other costs the Hamiltonian is
+
+        <g', v> - weight/2 (v' G v + 2 v' G_0) - beta/2 |v|^2 - rho/2 |v - u|^2,
+
+    and its slope at v = u is g - beta u, g = g' - weight (G u + G_0). It is maximal where
+    (weight G + (beta + rho) I) (v - u) = g - beta u. The energy is integrated by the problem's
+    scheme, as one more state, so that g comes from the sweep; with Euler's scheme the maximiser
+    is exact, with others G is that of the start of each interval.
+
+    References
+    ----------
+    J.-D. Benamou, Y. Brenier, A computational fluid mechanics solution to the Monge-Kantorovich
+    mass transfer problem, Numerische Mathematik, 2000.
+
+    Examples
+    --------
+    Samples that are moved by c cost (kappa/2) / (1 + kappa/2) |c|^2, whatever the basis is:
+
+    >>> import numpy as np, pmpnet, pmpnet.solve
+    >>> from pmpnet import dynamics, losses
+    >>> x = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+    >>> fields = dynamics.LinearControl(2, [lambda x: [2, 0], lambda x: [5, 1]])
+    >>> problem = pmpnet.Problem(fields, x, x + [0.3, 0.4], terminal_cost=losses.Squared(),
+    ...                          control_cost=Kinetic(1.0))
+    >>> round(pmpnet.solve.msa(problem, tol=1e-10).cost, 10)
+    0.0833333333
+    """
+    w = np.asarray(checks.real("weight", weight, least=0.0))
+    return Penalty(kinetic=w, name=f"Kinetic({_shown(w)})")
 
 
 def L1(weight: ArrayLike) -> Penalty:

@@ -151,7 +151,7 @@ class Problem:
         bound = [c and c.bound_to(p) for c in (terminal_cost, running)]
         self.model = build(
             self.dynamics, bound[1], self.running_weight, read, self.constraints, p,
-            float(self.times[0]), self.free_horizon is not None,
+            float(self.times[0]), self.free_horizon is not None, float(self.penalty.kinetic),
         )  # fmt: skip
         none = np.empty((0, 0), self.dtype)
         if self.model.running is None:  # there is none, or it is an integral among the states
@@ -206,6 +206,7 @@ class Problem:
                 energy = Zero()
         self.energy = energy
         steps = self.steps if self.free_horizon is None else None
+        checks.kinetic_affine(not whole.kinetic or self.dynamics.affine, repr(self.dynamics))
         self.penalty = whole.bound_to(self.control_shape, self.dynamics.rows, steps)
         return running
 
@@ -417,6 +418,7 @@ class Problem:
     def control_values(self, u: np.ndarray, layer: int | None = None) -> np.ndarray:
         """Return R(u_k) of every layer, (N,), without the running cost's energy.
 
+        The kinetic energy is that of states: see `kinetic_energy`.
         With ``layer``, u are many controls (K, c) of that one layer.
         """
         penalty, energy = self.penalty, self.energy
@@ -503,7 +505,7 @@ class Problem:
             Those along the way, at the start and the end of every interval.
         """
         x = self.sweep(u, readouts, stretch, backward=False, states=True).states.astype(float)
-        M, (terminal, path) = x.shape[1], self.model.extras[2:]
+        M, terminal, path = x.shape[1], self.model.extras.terminal, self.model.extras.path
         at_end, on_path = np.zeros((M, 0)), np.zeros((self.intervals, 2, M, 0))
         constants = self.parameters.astype(float)
         if terminal is not None:
@@ -546,6 +548,14 @@ class Problem:
             return 0.0
         values = loss.along(t, x, u, self.parameters, self.encoded[role], readouts[role])
         return float(np.asarray(self.weights, np.float64) @ values)
+
+    def kinetic_energy(self, rate: np.ndarray) -> float:
+        """Return the control cost's kinetic part, given the velocities (M, d) of all samples."""
+        kappa = float(self.penalty.kinetic)
+        if kappa == 0:
+            return 0.0
+        squares = np.add.reduce(np.asarray(rate, np.float64) ** 2, axis=1)
+        return 0.5 * kappa * float(np.asarray(self.weights, np.float64) @ squares)
 
     def own(self, trajectory: np.ndarray) -> np.ndarray:
         """Return the user's part of states or costates, without integrals."""

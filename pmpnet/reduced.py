@@ -14,6 +14,8 @@ from .penalties import Box
 from .problem import Problem, Readouts, matrix
 from .sweeps import Multipliers, Readout, Round, Samples
 
+SMALLEST_CURVATURE = 1e-6  # of a known curvature, relative to its mean: below it others count
+
 
 @dataclass(frozen=True)
 class Point:
@@ -31,12 +33,15 @@ class Point:
     g : ndarray, shape (n,)
         Minus the gradient of the sampled costs, in the inner product of `Reduced`: for the
         control, the g_k of the Hamiltonian <g_k, u>.
+    sums : ndarray, shape (N, q), or None
+        What the Gram matrices of the fields are made of, where the kinetic energy is priced.
     """
 
     v: np.ndarray
     terms: dict[str, float]
     cost: float
     g: np.ndarray
+    sums: np.ndarray | None = None
 
     @property
     def price(self) -> float:
@@ -46,7 +51,8 @@ class Point:
     @property
     def finite(self) -> bool:
         """Whether cost and direction are finite numbers."""
-        return bool(np.isfinite(self.cost) and np.isfinite(self.g).all())
+        parts = self.cost, self.g, 0.0 if self.sums is None else self.sums
+        return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 class Reduced:
@@ -158,7 +164,8 @@ class Reduced:
     def _round(self, v: np.ndarray, **wanted: bool) -> Round:
         self.nfev += self._share
         self.njev += self._share
-        return self.sweep(v, initial=self.range is not None, **wanted)
+        sums = self.problem.model.gram is not None
+        return self.sweep(v, initial=self.range is not None, sums=sums, **wanted)
 
     def _point(self, v: np.ndarray, done: Round) -> Point:
         terms = self.terms(v, done)
@@ -169,13 +176,15 @@ class Reduced:
         if self.range is not None:
             slope = float(np.add.reduce(done.initial[:, -1], dtype=np.float64))
             g[-1] = (slope - self._control_cost(v)) / self.metric[-1]
-        return Point(v, terms, float(sum(terms.values())) + done.constraints, g)
+        cost = float(sum(terms.values())) + done.constraints
+        return Point(v, terms, cost, g, done.sums)
 
     def sampled(self, v: np.ndarray, at: np.ndarray) -> float:
         """Return the part of the cost at v whose gradient is -g, R being that of the point at."""
         done = self.sweep(v, backward=False)
         terms = self.problem.terms_of(done, self.control(at), self.readouts(at), 0.0)
-        sampled = terms["terminal"] + terms["running"] + done.constraints
+        # of the control cost there is left what the samples have part in: the kinetic energy
+        sampled = terms["terminal"] + terms["running"] + terms["control"] + done.constraints
         return sampled + self.stretch(v) * self._control_cost(at) * (self.range is not None)
 
     def _control_cost(self, v: np.ndarray) -> float:
@@ -220,6 +229,60 @@ class Reduced:
         return self._each(
             lambda penalty, c, part: penalty.argmax(part / c, rho / c), z, stretch=stretch
         )
+
+    def maximise(self, point: Point, gamma: float = np.inf) -> np.ndarray:
+        """Return argmax_v <g, v> - R(v) - |v - u|^2 / (2 gamma) over U, at a point u.
+
+        Without ``gamma`` that is the maximiser of the Hamiltonian. The kinetic energy, whose slope
+        is in g already, counts by its curvature kappa (v - u)' G (v - u) / 2; see
+        `pmpnet.penalties.Kinetic`.
+        """
+        if np.isinf(gamma):
+            best = self.argmax(point.g, 0.0)
+        else:
+            best = self.prox(point.v + gamma * point.g, gamma)
+        if self.problem.model.gram is not None:
+            step = self._gram_step(point.v, point.g, point.sums, 1.0 / gamma, self.stretch(best))
+            self.control(best)[:] = self.control(point.v) + step
+        return best
+
+    def _gram_step(
+        self, v: np.ndarray, g: np.ndarray, sums: np.ndarray, rho: float, stretch: float
+    ) -> np.ndarray:
+        """Return (kappa G + (beta + rho) I)^-1 (g - beta u) of every layer, (N, c)."""
+        problem, beta = self.problem, stretch * self.problem.penalty.l2
+        return problem.model.gram.solve(
+            sums, self.control(g) - beta * self.control(v),
+            stretch * float(problem.penalty.kinetic), beta + rho, np.finfo(problem.dtype).eps,
+        )  # fmt: skip
+
+    def preconditioned(self, point: Point, a: np.ndarray) -> np.ndarray:
+        """Return a over the curvature that is known at a point, kappa G + beta, in units of its mean.
+
+        Where none is known beside that of `prox`, a itself.
+        """
+        gram = self.problem.model.gram
+        if gram is None:
+            return a
+        kappa, beta = float(self.problem.penalty.kinetic), self.problem.penalty.l2
+        mean = kappa * gram.mean_diagonal(point.sums) + float(np.mean(beta))
+        if not mean > 0:
+            return a
+        out = a.copy()
+        self.control(out)[:] = mean * gram.solve(
+            point.sums, self.control(a), kappa, beta + SMALLEST_CURVATURE * mean,
+            np.finfo(self.problem.dtype).eps,
+        )  # fmt: skip
+        return out
+
+    def kinetic_curvature(self, point: Point, s: np.ndarray) -> float:
+        """Return the inner product of s with kappa G s: what `maximise` counts by itself."""
+        gram = self.problem.model.gram
+        if gram is None:
+            return 0.0
+        u = self.control(s)
+        kappa = self.stretch(point.v) * float(self.problem.penalty.kinetic)
+        return kappa * float((self.problem.metric[:, None] * u * gram.apply(point.sums, u)).sum())
 
     def prox(self, y: np.ndarray, gamma: float) -> np.ndarray:
         """Return argmin_v R(v) + |v - y|^2 / (2 gamma) over U."""
@@ -297,9 +360,16 @@ class Reduced:
         r[: self.controls] = 0.0
         return float(np.sqrt(self.inner(r, r) + 2 * max(self.gap(v, g), 0.0)))
 
-    def layer_gaps(self, v: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """D_k = max_v [<g_k, v> - R(v)] - [<g_k, u_k> - R(u_k)] of every layer, shape (N,)."""
+    def layer_gaps(
+        self, v: np.ndarray, g: np.ndarray, sums: np.ndarray | None = None
+    ) -> np.ndarray:
+        """D_k = max_v [<g_k, v> - R(v)] - [<g_k, u_k> - R(u_k)] of every layer, shape (N,).
+
+        ``sums`` are those of the point, swept for where they are needed and not given.
+        """
         penalty, c = self.problem.penalty, self.stretch(v)
+        if self.problem.model.gram is not None:
+            return self._kinetic_gaps(v, g, sums)
         u, slope = self.control(v), self.control(g)
         if not penalty.coercive:
             return np.full(len(u), np.nan)
@@ -307,9 +377,27 @@ class Reduced:
         here = (slope * u).sum(axis=1) - c * penalty.layer_values(u)
         return (slope * best).sum(axis=1) - c * penalty.layer_values(best) - here
 
-    def gap(self, v: np.ndarray, g: np.ndarray) -> float:
+    def _kinetic_gaps(self, v: np.ndarray, g: np.ndarray, sums: np.ndarray | None) -> np.ndarray:
+        """D_k = z' A^-1 z / 2 for the slope z = g - beta u and A = kappa G + beta I."""
+        if sums is None:
+            sums = self.sweep(v, backward=False, sums=True).sums
+        problem, c = self.problem, self.stretch(v)
+        u, beta = self.control(v), c * problem.penalty.l2
+        step = self._gram_step(v, g, sums, 0.0, c)
+
+        def apply(w: np.ndarray) -> np.ndarray:
+            return c * float(problem.penalty.kinetic) * problem.model.gram.apply(sums, w) + beta * w
+
+        z = self.control(g) - beta * u
+        missed = np.linalg.norm(z - apply(step), axis=1)
+        size = np.linalg.norm(z, axis=1) + np.linalg.norm(apply(u), axis=1)
+        # a slope in a direction without curvature: there the maximum is infinite
+        infinite = missed > np.sqrt(np.finfo(problem.dtype).eps) * size
+        return np.where(infinite, np.nan, 0.5 * (z * step).sum(axis=1))
+
+    def gap(self, v: np.ndarray, g: np.ndarray, sums: np.ndarray | None = None) -> float:
         """Hamiltonian gap sum_k h_k D_k of the control; NaN where the maximum is infinite."""
-        return float((self.problem.metric * self.layer_gaps(v, g)).sum())
+        return float((self.problem.metric * self.layer_gaps(v, g, sums)).sum())
 
 
 class _Batch(Reduced):

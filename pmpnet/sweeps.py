@@ -26,7 +26,7 @@ from .losses import Loss
 from .schemes import Scheme
 
 if TYPE_CHECKING:
-    from .expressions import Map
+    from .expressions import Map, Sums
 
 # What a block keeps for its way back should stay in a core's second-level cache, and every layer
 # of a block costs some 160 nanoseconds beside its arithmetic. Measured at d = 2, N = 50, 10,240
@@ -143,13 +143,15 @@ class Extras(NamedTuple):
     """What a problem has beside costs of the state; all of it may be absent.
 
     From row ``first`` on, the states are integrals: the weighted mean of each, times its
-    coefficient, is part of the cost.
+    coefficient, is part of the cost. ``sums`` are taken over the samples at the start of every
+    interval.
     """
 
     first: int = 0
     coefficients: tuple[float, ...] = ()
     terminal: Bounded | None = None
     path: Bounded | None = None
+    sums: Sums | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class Round(NamedTuple):
 
     ``g`` (N, c) is minus the gradient of the costs with respect to the control, over h_k;
     ``readouts`` is the gradient with respect to trained readouts, plain; ``integrals`` (E,) the
-    weighted means of the integrals; ``initial`` (M, d) the costates at the start.
+    weighted means of the integrals; ``initial`` (M, d) the costates at the start; ``sums`` (N, q)
+    those over the samples at the start of every interval.
     """
 
     terminal: float
@@ -196,6 +199,7 @@ class Round(NamedTuple):
     costates: np.ndarray | None
     final: np.ndarray | None
     initial: np.ndarray | None
+    sums: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -287,6 +291,7 @@ class Sweeper:
         costates: bool = False,
         final: bool = False,
         initial: bool = False,
+        sums: bool = False,
         multipliers: Multipliers | None = None,
     ) -> Round:
         """Sweep forward and, if asked, backward.
@@ -303,6 +308,8 @@ class Sweeper:
             Whether whole trajectories are wanted (they take N M d numbers).
         final, initial : bool
             Whether the states at the end, the costates at the start are wanted.
+        sums : bool
+            Whether the sums over samples are wanted, of a problem that has them.
         multipliers : Multipliers, optional
             Of the problem's constraints; without them, none counts.
         """
@@ -315,6 +322,7 @@ class Sweeper:
             records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
         whole, none = (N + 1, M, d), (0, 0, 0)
         entries = even(max(self.outputs)) * (even(d) + 1)
+        summed = self.extras.sums.count if sums else 0
         result = kernel.Result(
             np.zeros((cut.chunks, 3)),
             np.zeros((cut.chunks, len(self.extras.coefficients))),
@@ -324,6 +332,7 @@ class Sweeper:
             np.empty(whole if costates else none, self.dtype),
             np.empty((M, d) if final else (0, 0), self.dtype),
             np.empty((M, d) if initial else (0, 0), self.dtype),
+            np.zeros((cut.chunks, N, summed) if sums else (0, 0, 0)),
         )
         extras = self._extras_record(multipliers)
         x, y_terminal, y_running, theta, weights = samples.arrays
@@ -370,6 +379,7 @@ class Sweeper:
             result.costates if costates else None,
             result.final if final else None,
             result.initial if initial else None,
+            _in_order(result.sums) if sums else None,
         )
 
     # ------------------------------------------------------------------------- preparation
@@ -393,6 +403,7 @@ class Sweeper:
         name, field, pullback = self.dynamics.kernels()
         texts = [self._cost_text(cost, name) for cost in self.losses]
         texts += [b and b.map.text for b in (self.extras.terminal, self.extras.path)]
+        texts.append(self.extras.sums and self.extras.sums.text)
         family, record = _family(name, field, pullback, *texts), self.dynamics.record(self.dtype)
         return kernel, jit.entry_point, family, record, kernel.Tableau(A, b, c)
 
@@ -452,7 +463,7 @@ class Sweeper:
         return self._workspaces[key]
 
     def _new_workspace(self, block: int, kept: int):
-        from .kernels import memory, sweep
+        from .kernels import generated, memory, sweep
 
         d, stages, dtype = even(self.dynamics.dim), self.scheme.stages, self.dtype
         several = stages if stages > 1 else 0
@@ -482,6 +493,7 @@ class Sweeper:
             running=self._loss_scratch(1, block),
             at_end=self._terms_scratch(self.extras.terminal, block),
             on_path=self._terms_scratch(self.extras.path, block),
+            sums=generated.scratch(1, block if self.extras.sums else 0, dtype),
             nodes=zeros(nodes, d, block),
             no_g=zeros(self.dynamics.controls),
         )
@@ -525,6 +537,7 @@ class Sweeper:
             terms(self.extras.path, m and m.path_sigma),
             rows(m and m.terminal, (0, 0)),
             rows(m and m.path, (0, 0, 0, 0)),
+            generated.Generated(np.ones(1, self.dtype)),
         )
         self._last_extras = multipliers, record
         return record
@@ -587,8 +600,8 @@ def _in_order(sums: np.ndarray) -> np.ndarray:
 def _family(name: str, field: Callable, pullback: Callable, *texts: str | None) -> Callable:
     """Return the compiled round of a family of systems; one per family and process.
 
-    ``texts`` are those of the terminal and the running cost and of the constraints at the end
-    and on the path, where they are expressions.
+    ``texts`` are those of the terminal and the running cost, of the constraints at the end and
+    on the path, and of sums over samples, where they are expressions.
     """
     from .kernels import constraints, generated, losses, sweep
 
@@ -600,7 +613,10 @@ def _family(name: str, field: Callable, pullback: Callable, *texts: str | None) 
             return losses.only(int(code), bool(readout))
         return generated.define_cost(text)
 
-    terms = [constraints.define_terms(t) if t else constraints.no_terms for t in texts[2:]]
-    parts = ["-" if t is None else hashlib.sha256(t.encode()).hexdigest()[:16] for t in texts]
-    whole = "_".join([name, *parts]) if any(texts) else name
-    return sweep.build(whole, field, pullback, *map(cost, texts[:2]), *terms)
+    *terms, sums = texts[2:]
+    terms = [constraints.define_terms(t) if t else constraints.no_terms for t in terms]
+    sums = generated.define_sums(sums) if sums else generated.no_sums
+    # a file name holds 255 characters, and numba writes this one twice
+    digest = hashlib.sha256(repr(texts).encode()).hexdigest()[:32]
+    whole = f"{name}_{digest}" if any(texts) else name
+    return sweep.build(whole, field, pullback, *map(cost, texts[:2]), *terms, sums)

@@ -603,7 +603,7 @@ def test_one_sample_that_explodes_is_seen_in_the_cost():
 
 
 def signatures(dynamics):
-    return sweeps._family(*dynamics.kernels(), *4 * [None]).signatures
+    return sweeps._family(*dynamics.kernels(), *5 * [None]).signatures
 
 
 @pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")

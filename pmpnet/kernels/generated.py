@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from .blocks import copy, fill
-from .jit import BLOCK_OPTIONS
+from .jit import BLOCK_OPTIONS, CALL_OPTIONS
 from .memory import zeros
 from .vector_math import exp, tanh
 
@@ -187,3 +187,26 @@ def define_cost(text: str) -> Callable:
         return total
 
     return value_and_gradient
+
+
+# ------------------------------------------------------------------- weighted sums over samples
+
+
+@njit(**BLOCK_OPTIONS)
+def no_sums(record, t, theta, X, w, sums, s):
+    """Stand where a problem needs no sums."""
+
+
+@cache
+def define_sums(text: str) -> Callable:
+    """Return the sums that the pullback of a text makes: the derivative by u, with P = w."""
+    _, pullback = define(text)
+
+    @njit(**CALL_OPTIONS)
+    def add_sums(record, t, theta, X, w, sums, s):
+        """Sums += sum over samples of w times each expression of t, X, theta."""
+        for m in range(w.size):
+            s.P[0, m] = w[m]
+        pullback(record, t, theta, sums, X.dtype.type(1), s.P, X, X, sums, s)
+
+    return add_sums

@@ -66,6 +66,7 @@ class Extras(NamedTuple):
     path: tuple  # those along the way
     terminal_multipliers: np.ndarray  # (M, q)
     path_multipliers: np.ndarray  # (N, 2, M, q): at the start and the end of each interval
+    sums: tuple  # the weighted sums at the start of each interval: pmpnet.kernels.generated
 
 
 class Workspace(NamedTuple):
@@ -89,6 +90,7 @@ class Workspace(NamedTuple):
     running: tuple
     at_end: tuple
     on_path: tuple
+    sums: tuple
     nodes: np.ndarray
     no_g: np.ndarray
 
@@ -104,6 +106,7 @@ class Result(NamedTuple):
     costates: np.ndarray  # (N+1, M, d), or (0, 0, 0)
     final: np.ndarray  # (M, d): the states at the end, or (0, 0)
     initial: np.ndarray  # (M, d): the costates at the start, or (0, 0)
+    sums: np.ndarray  # (chunks, N, q): weighted sums at each interval's start, or (0, 0, 0)
 
 
 @njit(**CALL_OPTIONS)
@@ -176,7 +179,9 @@ def begin_costates(extras, backward_loss, w, P):
             P[extras.first + j, m] -= extras.coefficients[j] * w[m]
 
 
-def build(name, field, pullback, terminal_loss, running_loss, terminal_terms, path_terms):
+def build(
+    name, field, pullback, terminal_loss, running_loss, terminal_terms, path_terms, add_sums
+):  # fmt: skip
     """Compile the round of a family of systems, of losses and of constraints.
 
     ``field(system, t, theta, u, a, X, tape, out, w)`` adds a f(X, u) to out and keeps on the tape
@@ -274,6 +279,9 @@ def build(name, field, pullback, terminal_loss, running_loss, terminal_terms, pa
                 for k in range(N):
                     if result.states.shape[0] > 0:
                         store(work.X, start, stop, result.states[k])
+                    if result.sums.shape[0] > 0:
+                        sums = result.sums[chunk, k]
+                        add_sums(extras.sums, t[k], work.theta, work.X, work.w, sums, work.sums)
                     if on_path:
                         copy(work.X, work.nodes[k])
                         cost[2] += add_path(

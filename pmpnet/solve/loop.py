@@ -370,7 +370,7 @@ class _Record:
         reduced, point = self.reduced, step.point
         finite = point.finite
         with np.errstate(all="ignore"):
-            gap = reduced.gap(point.v, point.g) if finite else np.nan
+            gap = reduced.gap(point.v, point.g, point.sums) if finite else np.nan
             residual = reduced.residual(point.v, point.g) if finite else np.nan
         row = np.array(
             (point.price, gap, residual, step.rho, reduced.sweeps, self.seconds),
@@ -422,7 +422,7 @@ class _Record:
             nfev=int(np.ceil(reduced.nfev)),
             njev=int(np.ceil(reduced.njev)),
             history=np.array(self.rows, dtype=HISTORY),
-            gap=reduced.gap(point.v, point.g) if finite else np.nan,
+            gap=reduced.gap(point.v, point.g, point.sums) if finite else np.nan,
             residual=reduced.residual(point.v, point.g) if finite else np.nan,
             violations={"controls": reduced.violation(point.v)},
             seconds=Seconds(

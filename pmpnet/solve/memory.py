@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from ..reduced import Reduced
+from ..reduced import Point, Reduced
 
 
 class Memory:
@@ -35,8 +35,11 @@ class Memory:
         if curvature > 1e-12 * self.reduced.inner(s, s):
             self.pairs.append((s, w, 1.0 / curvature))
 
-    def apply(self, residual: np.ndarray) -> np.ndarray:
-        """Return the approximate inverse Jacobian times a residual."""
+    def apply(self, residual: np.ndarray, point: Point | None = None) -> np.ndarray:
+        """Return the approximate inverse Jacobian times a residual.
+
+        It begins with the curvature that is known at a point, in the scale of the last pair.
+        """
         inner = self.reduced.inner
         q = residual.copy()
         alphas = []
@@ -45,7 +48,10 @@ class Memory:
             alphas.append(a)
             q -= a * w
         s, w, r = self.pairs[-1]
-        q *= 1.0 / (r * inner(w, w))
+        scaled = w
+        if point is not None:
+            q, scaled = (self.reduced.preconditioned(point, a) for a in (q, w))
+        q *= 1.0 / (r * inner(w, scaled))
         for (s, w, r), a in zip(self.pairs, reversed(alphas), strict=True):
             q += (a - r * inner(w, q)) * s
         return q

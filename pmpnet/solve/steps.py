@@ -16,7 +16,7 @@ def proximal_step(
 ) -> tuple[Point | None, float]:
     """Maximise the augmented Hamiltonian, with gamma halved until the cost falls enough."""
     while gamma >= smallest:
-        new = reduced.evaluate(reduced.prox(x.v + gamma * x.g, gamma))
+        new = reduced.evaluate(reduced.maximise(x, gamma))
         s = new.v - x.v
         if new.finite and new.cost <= reference - DECREASE / (2 * gamma) * reduced.inner(s, s):
             return new, gamma
@@ -36,8 +36,11 @@ def first_step(reduced: Reduced, x: Point) -> float:
     return float(np.clip(0.9e-3 / change, 1e-10, 1e6))
 
 
-def barzilai_borwein(reduced: Reduced, old: Point, new: Point) -> float:
-    """|s|^2 / <s, change of gradient>, or 0 where the curvature is not positive."""
+def barzilai_borwein(reduced: Reduced, old: Point, new: Point, known: float = 0.0) -> float:
+    """|s|^2 / <s, change of gradient>, or 0 where the curvature is not positive.
+
+    ``known`` is a part of <s, change of gradient> that is counted elsewhere.
+    """
     s = new.v - old.v
-    curvature = reduced.inner(s, old.g - new.g)
+    curvature = reduced.inner(s, old.g - new.g) - known
     return reduced.inner(s, s) / curvature if curvature > 0 else 0.0

@@ -171,7 +171,7 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
         new = None
         if len(memory):
             bound = C - DECREASE / (2 * gamma) * reduced.inner(r, r) + slack
-            new = _candidate(reduced, f, r - memory.apply(r), gamma, bound, trials)
+            new = _candidate(reduced, f, r - memory.apply(r, x), gamma, bound, trials)
         if new is None:
             new, gamma_used = proximal_step(reduced, x, gamma, x.cost + slack, smallest)
             if new is None:
@@ -219,7 +219,8 @@ def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
         new, used = proximal_step(reduced, x, gamma, C + rounding(reduced, x.cost), smallest)
         if new is None:
             return STALLED
-        gamma = float(np.clip(barzilai_borwein(reduced, x, new) or 2 * gamma, 1e-10, 1e10))
+        known = reduced.kinetic_curvature(x, new.v - x.v)  # the maximiser counts it by itself
+        gamma = float(np.clip(barzilai_borwein(reduced, x, new, known) or 2 * gamma, 1e-10, 1e10))
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
         yield Step(x, 1.0 / used)
@@ -251,7 +252,7 @@ def _toward_maximiser(reduced: Reduced, v: np.ndarray, part: float) -> Steps:
     x = first = reduced.evaluate(v)
     yield Step(x)
     while True:
-        best = reduced.argmax(x.g, 0.0)
+        best = reduced.maximise(x)
         # written so that part = 1 gives the maximiser's exact zeros
         x = reduced.evaluate(best if part == 1.0 else x.v + part * (best - x.v))
         yield Step(x, 0.0)
