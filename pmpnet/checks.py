@@ -441,6 +441,72 @@ def maximum_exists(fine: bool) -> None:
         )
 
 
+def indirect_problem(affine: bool, more: bool, steady: bool, penalty: str) -> None:
+    """Check that the principle is a boundary value problem with its controls in closed form."""
+    if not affine:
+        raise ValueError(
+            "indirect eliminates the control in closed form, which needs dynamics and running cost "
+            "affine in u (beside an energy): use pmpnet.solve.msa."
+        )
+    if more:
+        raise ValueError(
+            "indirect decides the control only: give the readout as a matrix and leave free_horizon= "
+            "out, or use pmpnet.solve.msa."
+        )
+    if not steady:
+        raise ValueError(
+            f"indirect needs a convex control cost that is the same at all times, not {penalty}: give "
+            "one weight, or one per entry of the control, or use pmpnet.solve.msa."
+        )
+
+
+def small_enough(samples: int, dim: int, largest: int) -> None:
+    """Check that a problem is small enough for dense equations."""
+    if samples * dim > largest:
+        raise ValueError(
+            f"indirect solves for all samples at once, {samples} samples of dimension {dim} here, and "
+            f"samples times dimension may be {largest} at most: use pmpnet.solve.msa."
+        )
+
+
+def boundary_conditions(fine: bool) -> None:
+    """Check that constraints are conditions on entries of the final state."""
+    if not fine:
+        raise ValueError(
+            "indirect takes constraints that prescribe entries of the final state only, each once, such "
+            "as constraints.Terminal(x, x, [1, 0], [1, 0]): use pmpnet.solve.msa for all others."
+        )
+
+
+def smoothings(value: Any, curved: bool) -> list[float]:
+    """Return the values of a smoothing, falling."""
+    weights = real_array("smoothing", value, ndim=(0, 1)).ravel().tolist()
+    if (
+        not weights
+        or not 0 <= min(weights) <= max(weights) <= 1
+        or weights != sorted(weights)[::-1]
+    ):
+        raise ValueError(
+            f"smoothing={_of(value)}: write one number from 0 to 1, or several that fall."
+        )
+    if weights[-1] == 0 and not curved:
+        raise ValueError(
+            "smoothing ends with 0, where a control without L2 jumps: end with a small one, such as "
+            "0.001."
+        )
+    return weights
+
+
+def same_boundary(given: tuple, needed: tuple) -> None:
+    """Check that states and costates can be the guess of a problem."""
+    if given[:2] != needed[:2] or not np.allclose(given[2], needed[2]):
+        raise ValueError(
+            f"start has {given[0]} samples of dimension {given[1]} on {given[2].tolist()}, but this "
+            f"problem has {needed[0]} of dimension {needed[1]} on {needed[2].tolist()}: start from a "
+            "solution of the same samples and horizon."
+        )
+
+
 def finite_set(value: Any) -> np.ndarray:
     """Return the values of a finite control set."""
     array = real_array("values", value, ndim=1)

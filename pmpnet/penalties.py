@@ -133,6 +133,18 @@ class Penalty:
         checks.closed_form(total._closed_form(self, other), self.name, other.name)
         return total
 
+    def __rmul__(self, factor: float) -> Penalty:
+        factor = checks.real("the factor of a penalty", factor, above=0.0)
+        groups = self.groups
+        if groups is not None:
+            groups = replace(groups, weight=factor * groups.weight)
+        return replace(
+            self,
+            **{name: factor * getattr(self, name) for name in ("l0", "l1", "l2", "kinetic")},
+            groups=groups,
+            name=f"{factor:g} * ({self.name})",
+        )
+
     def _closed_form(self, first: Penalty, second: Penalty) -> bool:
         if first.groups and second.groups:
             return False
@@ -169,6 +181,18 @@ class Penalty:
     def convex(self) -> bool:
         """Whether R and U are convex: no L0, no finite set."""
         return self.values is None and not np.any(self.l0)
+
+    @property
+    def steady(self) -> bool:
+        """Whether R and U are the same at all times, and tie no times together."""
+        weights = [self.l0, self.l1, self.l2, self.lower, self.upper]
+        weights += [] if self.groups is None else [self.groups.weight]
+        radii = [r for r in (self.ball, self.l1_ball) if r is not None]
+        return (
+            self.separable
+            and all(np.ndim(a) < 2 for a in weights)
+            and all(np.ndim(r) == 0 for r in radii)
+        )
 
     @property
     def quadratic(self) -> bool:

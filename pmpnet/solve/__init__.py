@@ -1,8 +1,9 @@
 """The front door: a Problem goes in, a Solution comes out."""
 
 from .descent import adam, gradient_flow, sgd
+from .indirect import indirect
 from .newton import newton
 from .quasi_newton import lbfgs
 from .successive import msa
 
-__all__ = ["adam", "gradient_flow", "lbfgs", "msa", "newton", "sgd"]
+__all__ = ["adam", "gradient_flow", "indirect", "lbfgs", "msa", "newton", "sgd"]
