@@ -446,7 +446,7 @@ def indirect_problem(affine: bool, more: bool, steady: bool, penalty: str) -> No
     if not affine:
         raise ValueError(
             "indirect eliminates the control in closed form, which needs dynamics and running cost "
-            "affine in u (beside an energy): use pmpnet.solve.msa."
+            "affine in u (beside an energy) and no Kinetic: use pmpnet.solve.msa."
         )
     if more:
         raise ValueError(

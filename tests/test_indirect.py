@@ -188,6 +188,14 @@ def test_what_fails_gives_back_the_last_solve_and_says_so():
     assert np.isfinite(found.cost)
 
 
+def test_a_solution_is_stored_with_its_multipliers(tmp_path):
+    found = pmpnet.solve.indirect(cart(penalties.L2(1.0), 2.0))
+    found.save(tmp_path / "kept.npz")
+    again = pmpnet.load(tmp_path / "kept.npz")
+    np.testing.assert_array_equal(again.multipliers["arrive"], found.multipliers["arrive"])
+    assert pmpnet.verify(again.problem, again).residual == pytest.approx(found.residual)
+
+
 def test_a_solution_of_the_principle_passes_its_certificate():
     problem = nonlinear(penalties.L2(0.5))
     certificate = pmpnet.verify(problem, pmpnet.solve.indirect(problem))
@@ -206,6 +214,7 @@ x2 = SX.sym("x", 2)
             lambda: Problem(dynamics.TwoLayer(2, 3), [[0.0, 1.0]], control_cost=penalties.L2(1.0)),
             "affine in u",
         ),
+        (lambda: regulator(control_cost=penalties.Kinetic(1.0)), "no Kinetic"),
         (lambda: regulator(free_horizon=(0.5, 2.0)), "decides the control only"),
         (lambda: regulator(control_cost=penalties.L2(np.ones((20, 1)))), "same at all times"),
         (lambda: regulator(control_cost=penalties.Finite([0, 1])), "convex control cost"),

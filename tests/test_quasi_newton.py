@@ -156,6 +156,31 @@ def test_an_error_within_scipy_s_thread_is_raised_here(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "penalty", [penalties.L2(1e-2), penalties.ElasticNet(1e-2, 1e-2)], ids=repr
+)
+def test_a_solve_is_bitwise_the_same_for_any_number_of_threads(penalty, monkeypatch):
+    monkeypatch.setattr(pmpnet.sweeps, "PARALLEL_FLOPS", 0.0)
+    x, y = pmpnet.datasets.two_moons(5000, seed=0)
+    loss = losses.Logistic(readout=[[1.0, 0.0]])
+    problem = Problem(dynamics.Layer(2), x, y, terminal_cost=loss, control_cost=penalty)
+    found = []
+    for count in (1, 3):
+        pmpnet.set_num_threads(count)
+        try:
+            found.append(pmpnet.solve.lbfgs(problem, random_start(problem), max_iter=20))
+        finally:
+            pmpnet.set_num_threads(None)
+    assert np.array_equal(found[0].controls, found[1].controls)
+    assert np.array_equal(found[0].history["cost"], found[1].history["cost"])
+
+
+def test_the_kinetic_energy_is_a_cost_like_others():
+    problem = translation(control_cost=penalties.Kinetic(1.0))
+    found, best = pmpnet.solve.lbfgs(problem, tol=1e-9), pmpnet.solve.msa(problem, tol=1e-9)
+    assert found.cost == pytest.approx(best.cost, rel=1e-9)
+
+
+@pytest.mark.parametrize(
     "penalty", [penalties.Group(0.1), penalties.Ball(1.0), penalties.L1Ball(1.0)], ids=repr
 )
 def test_what_ties_entries_together_is_refused(penalty):

@@ -298,7 +298,7 @@ def sqh(
         # of the weights tried here: the largest one that was rejected, the smallest without change
         rejected, still, slack = 0.0, np.inf, rounding(reduced, x.cost)
         while True:
-            best = reduced.argmax(x.g + 2 * epsilon * x.v, 2 * epsilon)
+            best = reduced.maximise(x, 0.5 / epsilon)
             moved = best - x.v
             tau = reduced.inner(moved, moved)
             if tau <= ROUNDING**2 * reduced.inner(x.v, x.v):
