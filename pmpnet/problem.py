@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -264,6 +265,50 @@ class Problem:
     def flow_on(self, times: np.ndarray) -> Sweeper:
         """Return the sweep without costs on another grid."""
         return Sweeper(self.dynamics, self.scheme, times, None, None, 0.0, self.dtype, (0, 0))
+
+    # --------------------------------------------------------------------------- others like it
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor takes to make this problem."""
+        weights = self.samples.weights
+        names = (
+            "dynamics", "initial_states", "targets", "terminal_cost", "running_cost",
+            "running_weight", "control_cost", "constraints", "times", "free_horizon", "scheme",
+            "dtype",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names} | dict(
+            weights=weights if len(weights) else None,
+            parameters=self.parameters if self.parameters.size else None,
+        )
+
+    def replace(self, **changes: Any) -> Problem:
+        """Return the problem with other arguments of the constructor, all else as here.
+
+        Another ``horizon`` or another number of ``steps`` means equal intervals.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pmpnet import Problem, dynamics, penalties
+        >>> problem = Problem(dynamics.LinearControl(2), np.zeros((5, 2)), horizon=2.0,
+        ...                   control_cost=penalties.L2(1.0))
+        >>> problem.replace(steps=4).times.tolist()
+        [0.0, 0.5, 1.0, 1.5, 2.0]
+        """
+        if not {"horizon", "steps"}.isdisjoint(changes):
+            length = changes.pop("horizon", self.length)
+            grid = checks.grid(length, changes.pop("steps", self.intervals), None)
+            changes.setdefault("times", self.times[0] + grid)
+        return Problem(**{**self.arguments, **changes})
+
+    def on(self, index: np.ndarray) -> Problem:
+        """Return the problem on some of its samples; what is compiled is shared."""
+        part = copy(self)
+        part.samples, part.parameters = self.samples.take(index), self.parameters[index]
+        part.targets = None if self.targets is None else self.targets[index]
+        part.encoded = [y[index] if len(y) else y for y in self.encoded]
+        return part
 
     # --------------------------------------------------------------------------- its sizes
 

@@ -288,6 +288,28 @@ class Reduced:
         """Return argmin_v R(v) + |v - y|^2 / (2 gamma) over U."""
         return self.argmax(y / gamma, 1.0 / gamma)
 
+    def prox_each(self, y: np.ndarray, gammas: np.ndarray) -> np.ndarray:
+        """Return argmin_v R(v) + sum_i metric_i (v_i - y_i)^2 / (2 gamma_i) over U.
+
+        Every entry has a step of its own: R and U must be `entrywise`.
+        """
+        stretch = 1.0 if self.range is None else self.range.project(y[None, -1:]).item()
+        return self._each(
+            lambda penalty, c, part, gamma: penalty.prox(part, c * gamma), y, gammas,
+            stretch=stretch,
+        )  # fmt: skip
+
+    def undo_energy(self, move: np.ndarray, gamma: float, v: np.ndarray) -> np.ndarray:
+        """Return the move of a forward point by which its proximal point moves by ``move``.
+
+        The energy l2/2 |v|^2 divides by 1 + gamma l2; that is what is undone.
+        """
+        return self._each(
+            lambda penalty, c, part: (1.0 + gamma * c * penalty.l2) * part,
+            move,
+            stretch=self.stretch(v),
+        )
+
     def prox_rest(self, y: np.ndarray, gamma: float) -> np.ndarray:
         """Return the proximal map of what is not differentiable in R: l1, groups and U."""
         stretch = 1.0 if self.range is None else self.range.project(y[None, -1:]).item()

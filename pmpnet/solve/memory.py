@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from ..reduced import Point, Reduced
 
 class Memory:
     """The last pairs (s, w) of changes of a variable and of a residual.
+
+    Attributes
+    ----------
+    gamma : float or None
+        The proximal step of the residuals, where they have one.
 
     References
     ----------
@@ -21,6 +27,7 @@ class Memory:
     def __init__(self, reduced: Reduced, size: int) -> None:
         self.reduced = reduced
         self.pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=size)
+        self.gamma: float | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -34,6 +41,14 @@ class Memory:
         curvature = self.reduced.inner(s, w)
         if curvature > 1e-12 * self.reduced.inner(s, s):
             self.pairs.append((s, w, 1.0 / curvature))
+
+    def onto(self, reduced: Reduced, carry: Callable[[np.ndarray], np.ndarray]) -> Memory:
+        """Return the same curvature for another problem; ``carry`` takes vectors there."""
+        new = Memory(reduced, self.pairs.maxlen)
+        new.gamma = self.gamma
+        for s, w, _ in self.pairs:
+            new.push(carry(s), carry(w))
+        return new
 
     def apply(self, residual: np.ndarray, point: Point | None = None) -> np.ndarray:
         """Return the approximate inverse Jacobian times a residual.

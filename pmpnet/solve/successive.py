@@ -135,7 +135,13 @@ def msa(
 
 
 @front('msa (variant="accelerated")')
-def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int = 3) -> Steps:
+def accelerated(
+    reduced: Reduced,
+    v: np.ndarray,
+    memory: int = 20,
+    trials: int = 3,
+    curvature: Memory | None = None,
+) -> Steps:
     """Quasi-Newton in the Hamiltonian-gradient variable, safeguarded by sufficient decrease.
 
     =========  ==========================================================================
@@ -148,17 +154,22 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
     ``C, Q``   reference cost of Zhang & Hager's nonmonotone test
     =========  ==========================================================================
 
-    The candidate prox(f + r - d) moves the forward point, not the control, so that every trial is
-    feasible and exactly sparse. Where the active entries do not change it is x - d: a quasi-Newton
-    step on the active entries alone, whose Jacobian is symmetric and whose inactive part is zero.
+    The candidate prox(f + (1 + gamma l2) (r - d)) moves the forward point, not the control, so
+    that every trial is feasible and exactly sparse; l2 is the weight of the energy, by which prox
+    divides. Where the active entries do not change the candidate is x - d: a quasi-Newton step on the active entries alone, whose Jacobian is symmetric and whose inactive part is zero.
     Where no candidate is accepted a proximal step is taken; it succeeds for gamma small enough,
     so that the method converges whatever H is.
+
+    ``curvature`` is a memory that another solve has left, of a problem like this one: it is gone
+    on with, and left to the next.
     """
-    memory = Memory(reduced, checks.integer("memory", memory, 1))
+    memory = (
+        Memory(reduced, checks.integer("memory", memory, 1)) if curvature is None else curvature
+    )
     trials = checks.integer("trials", trials, 0)
     x = reduced.evaluate(v)
     yield Step(x)
-    gamma = first_step(reduced, x)
+    gamma = memory.gamma = memory.gamma or first_step(reduced, x)
     smallest = gamma * SMALLEST_STEP
     before, C, Q = None, x.cost, 1.0
     while True:
@@ -171,7 +182,8 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
         new = None
         if len(memory):
             bound = C - DECREASE / (2 * gamma) * reduced.inner(r, r) + slack
-            new = _candidate(reduced, f, r - memory.apply(r, x), gamma, bound, trials)
+            move = reduced.undo_energy(r - memory.apply(r, x), gamma, x.v)
+            new = _candidate(reduced, f, move, gamma, bound, trials)
         if new is None:
             new, gamma_used = proximal_step(reduced, x, gamma, x.cost + slack, smallest)
             if new is None:
@@ -180,7 +192,7 @@ def accelerated(reduced: Reduced, v: np.ndarray, memory: int = 20, trials: int =
             if not 3 * gamma_used < longer < 1e6:
                 longer = gamma_used
             if longer != gamma:  # pairs of another gamma belong to another residual
-                gamma = longer
+                gamma = memory.gamma = longer
                 memory.reset()
                 before = None
         x = new
