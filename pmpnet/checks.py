@@ -766,6 +766,13 @@ def method_options(name: str, options: dict[str, Any], signature: Any) -> None:
             raise TypeError(f"{name} has no option {option!r}; its options are: {listed}.")
 
 
+def method(name: str, value: Any, known: Iterable[str]) -> Any:
+    """Return a method, or the name of one."""
+    if not callable(value):
+        choice(name, value, known, "or give a function such as pmpnet.solve.lbfgs")
+    return value
+
+
 def callback(value: Any) -> Any:
     """Return a callback, or None."""
     if value is not None and not callable(value):
@@ -790,6 +797,69 @@ def fraction(name: str, value: Any) -> float:
     if value >= 1.0:
         raise ValueError(f"{name}={value} is too large: it must be below 1.")
     return value
+
+
+# ----------------------------------------------------------------------------- continuation
+
+
+def increasing(name: str, value: Any, last: float, what: str) -> list[float]:
+    """Return positive numbers that increase up to the last, which ends them whether given or not."""
+    array = real_array(name, value, ndim=1)
+    if array.size and array[-1] != last:
+        array = np.append(array, last)
+    if not array.size or array[0] <= 0 or not (np.diff(array) > 0).all():
+        raise ValueError(
+            f"{name}={_of(value)} must be positive and increase up to the problem's own {what}, {last:g}."
+        )
+    return array.tolist()
+
+
+def factors(value: Any) -> list[float]:
+    """Return factors of a control cost that fall to 1, which ends them whether given or not."""
+    array = real_array("levels", value, ndim=1)
+    if array.size and array[-1] != 1.0:
+        array = np.append(array, 1.0)
+    if not array.size or not (np.diff(array) < 0).all() or array[-1] <= 0:
+        raise ValueError(
+            f"levels={_of(value)} must fall to 1: they are factors of the problem's control cost, "
+            "from strong to weak."
+        )
+    return array.tolist()
+
+
+def whole_numbers(name: str, values: list[float]) -> list[int]:
+    """Return numbers as ints."""
+    for value in values:
+        if value != int(value):
+            raise ValueError(f"{name} has {value:g}: write whole numbers of intervals.")
+    return [int(value) for value in values]
+
+
+def weighable(fine: bool) -> None:
+    """Check that a control cost has a weight."""
+    if not fine:
+        raise ValueError(
+            'along="penalty" needs a control cost with a weight (L2, L1, ElasticNet, Group): bounds '
+            "have none."
+        )
+
+
+def horizon_given(free: Any) -> None:
+    """Check that the horizon is not decided."""
+    if free is not None:
+        raise ValueError(
+            'along="horizon" needs a fixed horizon, but free_horizon= lets it be decided: leave one of '
+            "them out."
+        )
+
+
+def held_out(value: Any) -> tuple | None:
+    """Return what `Solution.score` takes."""
+    if value is not None and (not isinstance(value, (tuple, list)) or len(value) not in (2, 3)):
+        raise ValueError(
+            f"held_out={_of(value)} must be (x, y), points and their targets, or (x, y, parameters)."
+        )
+    return None if value is None else tuple(value)
 
 
 # ------------------------------------------------------------------------------ expressions

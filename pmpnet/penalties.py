@@ -195,6 +195,13 @@ class Penalty:
         )
 
     @property
+    def weighted(self) -> bool:
+        """Whether there is more than the set U."""
+        weights = [self.l0, self.l1, self.l2, self.kinetic]
+        weights += [] if self.groups is None else [self.groups.weight]
+        return any(bool(np.any(a)) for a in weights)
+
+    @property
     def quadratic(self) -> bool:
         """Whether there is nothing but L2."""
         return self._only_l2 and not self.kinetic
@@ -252,8 +259,8 @@ class Penalty:
             weight = weight[:, None]
         return replace(self, groups=Groups(self.groups.by, weight, rows))
 
-    def layer(self, k: int) -> Penalty:
-        """Return the penalty of one layer, for many controls (K, c) of it."""
+    def layer(self, k: int | np.ndarray) -> Penalty:
+        """Return the penalty of one layer, for many controls (K, c) of it, or of some layers."""
 
         def one(a: np.ndarray | None, ndim: int) -> np.ndarray | None:
             return a[k] if a is not None and a.ndim == ndim else a
@@ -262,7 +269,8 @@ class Penalty:
         part |= {name: one(getattr(self, name), 1) for name in ("ball", "l1_ball")}
         groups = self.groups
         if groups is not None:
-            groups = replace(groups, weight=one(groups.weight, 2))
+            by_layer = groups.by == "layer" and groups.weight.ndim == 1
+            groups = replace(groups, weight=one(groups.weight, 1 if by_layer else 2))
         return replace(self, **part, groups=groups)
 
     # ---------------------------------------------------------------------- what it answers

@@ -66,19 +66,6 @@ MAKERS = {
     "schemes.Scheme": schemes.Scheme,
     "sweeps.Multipliers": Multipliers,
 }
-PROBLEM = (
-    "dynamics",
-    "initial_states",
-    "targets",
-    "terminal_cost",
-    "running_cost",
-    "running_weight",
-    "control_cost",
-    "constraints",
-    "times",
-    "free_horizon",
-    "scheme",
-)
 
 
 def save(solution: Solution, path: str | Path) -> Path:
@@ -208,10 +195,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _problem_parts(problem: Problem) -> dict[str, Any]:
-    parts = {name: getattr(problem, name) for name in PROBLEM}
-    parts["weights"] = problem.samples.weights
-    parts["parameters"] = problem.parameters if problem.parameters.size else None
-    parts["dtype"] = problem.dtype.name
+    parts = problem.arguments | dict(weights=problem.samples.weights, dtype=problem.dtype.name)
     if problem.running_cost is problem.terminal_cost:  # one loss, with one readout, in two roles
         parts["running_cost"] = "terminal_cost"
     return parts

@@ -310,7 +310,8 @@ def test_classes_of_your_own_are_refused(tmp_path):
 
 def test_nothing_a_problem_is_made_of_is_forgotten():
     said = set(inspect.signature(Problem.__init__).parameters) - {"self", "horizon", "steps"}
-    assert said == {*storage.PROBLEM, "weights", "parameters", "dtype"}
+    problem = Problem(dynamics.Layer(2), X, control_cost=penalties.L2(1.0))
+    assert said == set(problem.arguments)
 
 
 def test_every_ingredient_is_known():

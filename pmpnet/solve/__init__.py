@@ -4,6 +4,18 @@ from .descent import adam, gradient_flow, sgd
 from .indirect import indirect
 from .newton import newton
 from .quasi_newton import lbfgs
+from .refine import refine
+from .stochastic import stochastic
 from .successive import msa
 
-__all__ = ["adam", "gradient_flow", "indirect", "lbfgs", "msa", "newton", "sgd"]
+__all__ = [
+    "adam",
+    "gradient_flow",
+    "indirect",
+    "lbfgs",
+    "msa",
+    "newton",
+    "refine",
+    "sgd",
+    "stochastic",
+]

@@ -60,6 +60,8 @@ def rounding(reduced: Reduced, cost: float) -> float:
 Steps = Generator[Step, None, str | None]
 Method = Callable[..., Steps]
 
+METHODS: dict[str, Callable[..., Solution]] = {}  # by name, for what runs any method
+
 COMMON = """
     Parameters
     ----------
@@ -137,6 +139,7 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
 
         solve.__signature__ = _signature(solve, method)
         solve.__doc__ = (method.__doc__ or "").replace("{common}", COMMON.strip("\n"))
+        METHODS[method.__name__] = solve
         return solve
 
     return decorate
@@ -205,25 +208,30 @@ def _random(reduced: Reduced, problem: Problem, seed: int, i: int) -> np.ndarray
 def _from_solution(problem: Problem, start: Solution, readouts: tuple) -> tuple[np.ndarray, tuple]:
     """Controls of a solution on this grid: averages over each interval (L2 projection)."""
     checks.same_controls(start.controls.shape[1], problem.dynamics.controls)
-    if np.array_equal(start.times, problem.times):
-        u = start.controls.copy()
-    else:
-        # the integral of a piecewise constant function is piecewise linear
-        h = np.diff(start.times)[:, None]
-        integral = np.vstack(
-            [np.zeros((1, start.controls.shape[1])), np.cumsum(h * start.controls, axis=0)]
-        )
-        inside = np.clip(problem.times, start.times[0], start.times[-1])
-        at = np.stack([np.interp(inside, start.times, column) for column in integral.T], axis=1)
-        beyond = (problem.times - inside)[:, None]
-        at = at + np.where(beyond > 0, beyond * start.controls[-1], beyond * start.controls[0])
-        u = np.diff(at, axis=0) / problem.steps[:, None]
+    u = averages(start.controls, start.times, problem.times)
     found = list(readouts)
     for i in (0, 1):
         old = start.readouts[i]
         if found[i] is not None and old is not None and old.P.shape == found[i].P.shape:
             found[i] = old
     return u, tuple(found)
+
+
+def averages(u: np.ndarray, times: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return the means over the intervals of another grid of a control (N, c), constant on each.
+
+    Beyond its own grid the control stays what it was at the end.
+    """
+    if np.array_equal(times, new):
+        return u.copy()
+    # the integral of a piecewise constant function is piecewise linear
+    h = np.diff(times)[:, None]
+    integral = np.vstack([np.zeros((1, u.shape[1])), np.cumsum(h * u, axis=0)])
+    inside = np.clip(new, times[0], times[-1])
+    at = np.stack([np.interp(inside, times, column) for column in integral.T], axis=1)
+    beyond = (new - inside)[:, None]
+    at = at + np.where(beyond > 0, beyond * u[-1], beyond * u[0])
+    return np.diff(at, axis=0) / np.diff(new)[:, None]
 
 
 # ----------------------------------------------------------------------------------- a run
