@@ -337,6 +337,11 @@ def particles(copies, **how):
     return problem, 0.3 * np.repeat(four, copies, axis=1).reshape(problem.control_shape)
 
 
+def iterations(solution):
+    cost = solution.history["cost"]
+    return np.argmax(cost - solution.cost <= 1e-6 * (cost[0] - solution.cost))
+
+
 def test_neither_cost_nor_iterations_depend_on_the_number_of_particles():
     found = []
     for copies in (1, 2, 8):
@@ -348,7 +353,8 @@ def test_neither_cost_nor_iterations_depend_on_the_number_of_particles():
     for other in more:
         assert other.history["cost"][:20] == pytest.approx(one.history["cost"][:20], rel=1e-9)
         assert other.cost == pytest.approx(one.cost, rel=1e-9)
-        assert abs(other.nit - one.nit) <= 2  # rounding differs
+        # what is left after a million parts of the gain is rounding, which differs
+        assert abs(iterations(other) - iterations(one)) <= 1
     problem, start = particles(2)
     e = 1e-6 * np.random.default_rng(2).standard_normal(start.shape)
     slope = (problem.cost(start + e) - problem.cost(start - e)) / 2

@@ -414,11 +414,11 @@ def synchronous(
 
 
 VARIANTS = {
-    "sqh": sqh,
-    "augmented": augmented,
     "accelerated": accelerated,
     "proximal": proximal,
-    "basic": basic,
     "damped": damped,
+    "basic": basic,
     "synchronous": synchronous,
+    "augmented": augmented,
+    "sqh": sqh,
 }
