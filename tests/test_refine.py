@@ -305,6 +305,7 @@ def test_a_good_start_is_left_alone():
         ({"method": "simplex"}, "method='simplex' is not known: write one of"),
         ({"method": 3}, "method=3 is not known"),
         ({"held_out": 3}, r"held_out=3 must be \(x, y\)"),
+        ({"held_out": (np.ones((2, 3)), np.ones((2, 2)))}, "x has 3 columns"),
         ({"starts": 0}, "starts=0 is too small"),
         ({"carry": 1}, "carry=1 is neither True nor False"),
         ({"tol": -1.0}, "tol=-1.0 is too small"),

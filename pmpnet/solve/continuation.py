@@ -89,8 +89,9 @@ def follow(
     max_iter = checks.integer("max_iter", max_iter, 0)
     chain = _Chain(levels[-1], callback)
     whole = levels[-1].problem
-    told = dict(progress=progress, seed=seed)
-    priced = chain.run(levels[-1], solve, start, max_iter=0, tol=tol, **told)
+    priced = chain.run(levels[-1], solve, start, max_iter=0, tol=tol, seed=seed)
+    if held_out is not None:
+        priced.score(*held_out)  # what is wrong with it is said now
     if max_iter == 0 or (start is not None and priced.success):
         return replace(priced, method=name)
     bound = tol * max(1.0, priced.residual if np.isfinite(priced.residual) else 1.0)
@@ -99,7 +100,7 @@ def follow(
     for level in levels:
         if chain.ended:
             break
-        more = dict(told)
+        more = dict(progress=progress, seed=seed)
         if level is levels[0] and starts > 1:
             more["starts"] = starts
         elif carry:
@@ -113,9 +114,9 @@ def follow(
         if np.isfinite(solved.cost):
             found = solved
     if found.problem is not whole:  # stopped on the way
-        found = chain.run(levels[-1], solve, found, max_iter=0, tol=tol, **told)
+        found = chain.run(levels[-1], solve, found, max_iter=0, tol=tol, seed=seed)
     elif found.success and found.residual > bound:  # its start was worse than that of the chain
-        found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=bound, **told)
+        found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=bound, seed=seed)
     return chain.solution(found, name)
 
 
@@ -139,7 +140,8 @@ class _Chain:
     def __init__(self, last: Level, callback: Callable[[np.void], Any] | None) -> None:
         self.last, self.callback = last, checks.callback(callback)
         self.nfev = self.njev = 0.0
-        self.nit, self.seconds = 0, Seconds(0.0, 0.0)
+        self.nit, self.seconds = 0, 0.0
+        self.compiled: dict[int, float] = {}  # seconds, by sweeper: levels may share one
         self.history: list[np.ndarray] = []
         self.path: list[dict[str, Any]] = []
         self.multistart: list[dict[str, Any]] = []
@@ -147,7 +149,7 @@ class _Chain:
 
     def run(self, level: Level, solve: Callable, start: Any, **how: Any) -> Solution:
         """Solve a level and count what it costs."""
-        sweeps, seconds = self.nfev + self.njev, self.seconds.solve
+        sweeps, seconds = self.nfev + self.njev, self.seconds
 
         def counted(rows: np.ndarray | np.void) -> np.ndarray | np.void:
             rows = rows.copy()
@@ -165,7 +167,8 @@ class _Chain:
         self.nfev += level.share * found.nfev
         self.njev += level.share * found.njev
         self.nit += found.nit
-        self.seconds = Seconds(*np.add(self.seconds, found.seconds).tolist())
+        self.seconds += found.seconds.solve
+        self.compiled[id(level.problem.sweeper)] = found.seconds.compile
         self.multistart = self.multistart or found.multistart
         return found
 
@@ -204,7 +207,7 @@ class _Chain:
             nfev=int(np.ceil(self.nfev)),
             njev=int(np.ceil(self.njev)),
             history=np.concatenate([self.history[0][:1], *self.history[1:]]),
-            seconds=self.seconds,
+            seconds=Seconds(sum(self.compiled.values()), self.seconds),
             method=name,
             multistart=self.multistart,
             annotations={"path": self.path},
