@@ -222,6 +222,43 @@ def test_a_height_that_must_not_be_passed():
     assert price[:3].max() == 0  # where the ceiling is far, it costs nothing
 
 
+def test_multipliers_are_those_of_ipopt():
+    # CasADi's sign: the gradient of f + <lam_g, g> vanishes
+    N, h, limit = 20, 1 / 20, 1.35
+    problem = Problem(
+        INTEGRATOR,
+        [[0.0, 0.0]],
+        control_cost=penalties.L2(1.0),
+        constraints=[
+            Terminal(Q, Q, [1, 0], [1, 0], name="arrive"),
+            Path(Q[1], Q, upper=limit, name="speed"),
+        ],
+        scheme="rk4",
+        steps=N,
+    )
+    found = msa(problem, max_iter=20_000, tol=1e-8)
+    assert found.success, found.message
+
+    force, speeds = SX.sym("u", N), [SX(0)]
+    place, speed = SX(0), SX(0)
+    for k in range(N):
+        place, speed = place + h * speed + h**2 / 2 * force[k], speed + h * force[k]
+        speeds.append(speed)
+    nlp = dict(x=force, f=h / 2 * casadi.sumsqr(force), g=casadi.vertcat(place, speed, *speeds[1:]))
+    options = {"print_time": False, "ipopt.print_level": 0, "ipopt.sb": "yes", "ipopt.tol": 1e-12}
+    solver = casadi.nlpsol("solver", "ipopt", nlp, options)
+    exact = solver(lbg=[1, 0, *[-np.inf] * N], ubg=[1, 0, *[limit] * N])
+    assert found.cost == pytest.approx(float(exact["f"]), rel=1e-6)
+    np.testing.assert_allclose(found.controls, exact["x"].full(), atol=1e-5)
+    prices = exact["lam_g"].full().ravel()
+    np.testing.assert_allclose(found.multipliers["arrive"][0], prices[:2], rtol=1e-4)
+    # a density at both ends of every interval: two of them meet at each inner time
+    ends = h / 2 * found.multipliers["speed"][:, :, 0, 0]
+    at_times = np.append(ends[1:, 0], 0.0) + ends[:, 1]
+    np.testing.assert_allclose(at_times, prices[2:], atol=1e-3)
+    assert prices[2:].max() > 0.1
+
+
 def test_least_time():
     # from rest to rest over a distance of 1 with a force of at most 1: full ahead, full back
     problem = Problem(
