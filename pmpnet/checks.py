@@ -6,6 +6,7 @@ each check returns its argument in the form the package works with.
 
 from __future__ import annotations
 
+import importlib
 import math
 import numbers
 from collections.abc import Iterable
@@ -797,6 +798,31 @@ def fraction(name: str, value: Any) -> float:
     if value >= 1.0:
         raise ValueError(f"{name}={value} is too large: it must be below 1.")
     return value
+
+
+# --------------------------------------------------------------------------------- PyTorch
+
+
+def package(name: str, shown: str) -> Any:
+    """Return an optional package, imported; the extra that brings it has its name."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"{shown} is not installed: pip install 'pmpnet[{name}]'") from None
+
+
+def torch_lbfgs(whole: bool, free: bool) -> None:
+    """Check that L-BFGS has a smooth problem without bounds, and all samples."""
+    if not whole:
+        raise ValueError(
+            "optimizer='lbfgs' compares gradients from step to step, which minibatches change: "
+            "leave batch_size out, or write optimizer='adam'."
+        )
+    if not free:
+        raise ValueError(
+            "optimizer='lbfgs' of PyTorch knows no bounds, and the control or the horizon has some: "
+            "write optimizer='adam', or pmpnet.solve.lbfgs(problem)."
+        )
 
 
 # ----------------------------------------------------------------------------- continuation

@@ -1,5 +1,7 @@
 """Gradient flow and gradient training: known answers, and the published behaviour."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,11 @@ def test_gradient_training_respects_the_control_set():
 def test_bad_options_are_refused(options, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         pmpnet.solve.adam(translation(), **options)
+
+
+def test_without_pytorch_a_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # what Python finds where it is not installed
+    with pytest.raises(
+        ImportError, match=r"PyTorch is not installed: pip install 'pmpnet\[torch\]'"
+    ):
+        pmpnet.solve.torch_train(translation())

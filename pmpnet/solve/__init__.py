@@ -7,6 +7,7 @@ from .quasi_newton import lbfgs
 from .refine import refine
 from .stochastic import stochastic
 from .successive import msa
+from .torch_train import torch_train
 
 __all__ = [
     "adam",
@@ -18,4 +19,5 @@ __all__ = [
     "refine",
     "sgd",
     "stochastic",
+    "torch_train",
 ]

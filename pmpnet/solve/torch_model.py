@@ -1,0 +1,345 @@
+"""A problem said again in PyTorch, for its automatic differentiation.
+
+The same steps of the same scheme on the same samples, in the same precision; only the derivatives
+are PyTorch's. Integrals and a free horizon are states here too; see `pmpnet.model`.
+
+==============  =======================================================  =============
+symbol          meaning                                                  shape
+==============  =======================================================  =============
+``v``           the decision vector of `pmpnet.reduced.Reduced`          (n,)
+``x``           states, the user's and those behind them                 (M, d)
+``y``           targets                                                  (M, q)
+``theta``       constants that differ from sample to sample              (M, p)
+``u``           the control; of one layer (c,)                           (N, c)
+``P``           a trained readout with its constants, [P c]              (q, d + 1)
+``real``        makes a tensor of the problem's precision of numbers     -
+==============  =======================================================  =============
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..dynamics import Dynamics, Layer, Neurons, Outside, TwoLayer
+from ..dynamics.linear_control import FeatureFields
+from ..losses import CrossEntropy, Huber, Logistic, Loss
+from ..penalties import Penalty
+from ..reduced import Reduced
+from ..sweeps import Bounded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..expressions import Map
+
+WITH_MATRICES = FeatureFields, Layer, Neurons, Outside, TwoLayer  # others say themselves in CasADi
+
+
+class TorchModel:
+    """What a method lowers, J and the terms of constraints, as PyTorch computes it.
+
+    Parameters
+    ----------
+    reduced : Reduced
+        PyTorch must be installed.
+    """
+
+    def __init__(self, reduced: Reduced) -> None:
+        problem = self.problem = reduced.problem
+        system = problem.model.dynamics
+        system = system if isinstance(system, WITH_MATRICES) else system.symbolic()
+        self.scale, self.rate = system.scale, rate(system, self.real)
+        # where the entries of every part lie in a control row, found by unpacking their places
+        parts = system.unpack(np.arange(system.controls))
+        self.places = {name: place.astype(int) for name, place in parts.items()}
+        terminal, running = problem.sweeper.losses
+        dim, extras = problem.dynamics.dim, problem.model.extras
+        self.terminal = terminal and loss_function(terminal, dim, self.real)
+        self.running = running and loss_function(running, dim, self.real)
+        self.at_end = extras.terminal and augmented(extras.terminal, self.real)
+        self.on_path = extras.path and augmented(extras.path, self.real)
+        self._take(reduced)
+
+    def real(self, numbers: Any) -> Tensor:
+        """Return numbers as a tensor of the problem's precision."""
+        import torch
+
+        return torch.from_numpy(np.array(numbers, self.problem.dtype))
+
+    def on(self, part: Reduced) -> TorchModel:
+        """Return the model on some of the samples."""
+        other = copy(self)
+        other._take(part)
+        return other
+
+    def _take(self, reduced: Reduced) -> None:
+        samples, multipliers = reduced.samples, reduced.multipliers
+        self.reduced = reduced
+        self.x, self.theta = self.real(samples.x), self.real(samples.theta)
+        self.y = self.real(samples.y_terminal), self.real(samples.y_running)
+        self.weights = self.real(samples.weights) if len(samples.weights) else None
+        if multipliers is not None:
+            self.multipliers = self.real(multipliers.terminal), self.real(multipliers.path)
+            self.sigma = self.real(multipliers.terminal_sigma), self.real(multipliers.path_sigma)
+
+    def cost(self, v: Tensor) -> Tensor:
+        """Return what `pmpnet.reduced.Point.cost` is, differentiable by v."""
+        import torch
+
+        problem, reduced, x = self.problem, self.reduced, self.x
+        u = v[: reduced.controls].view(problem.control_shape)
+        P: list[Tensor | None] = [None, None]
+        cost, stretch = v.new_zeros(()), 1.0
+        for where, shape, penalty, roles in reduced.parts:
+            readout = v[where].view(shape)
+            cost = cost + penalty_value(penalty, readout, np.ones(len(readout)), 1.0, self.real)
+            for i in roles:
+                P[i] = readout
+        if problem.model.free:
+            stretch = v[-1]
+            x = torch.cat([x[:, :-1], stretch.expand(len(x), 1)], dim=1)
+        share = problem.dynamics.share
+        cost = cost + stretch * penalty_value(problem.penalty, u, problem.metric, share, self.real)
+
+        rows = {name: u[:, place].unbind() for name, place in self.places.items()}
+        t = problem.times
+        for k in range(problem.intervals):
+            h = float(t[k + 1] - t[k])
+            row = {name: part[k] for name, part in rows.items()}
+            cost = cost + h / 2 * self._limits_on_path(k, 0, x, u[k])
+            x, running = self._step(t[k], h, x, row, P[1])
+            cost = cost + running + h / 2 * self._limits_on_path(k, 1, x, u[k])
+
+        if self.terminal:
+            values = self.terminal(self.real(t[-1]), x, self.y[0], self.theta, P[0])
+            cost = cost + self._mean(values)
+        extras = problem.model.extras
+        for j, coefficient in enumerate(extras.coefficients, start=extras.first):
+            cost = cost + coefficient * self._mean(x[:, j])
+        if self.at_end and reduced.multipliers is not None:
+            L, sigma = self.multipliers[0], self.sigma[0]
+            cost = cost + self.at_end(self.real(t[-1]), x, u[-1, :0], self.theta, L, sigma)
+        return cost
+
+    def _step(self, t: float, h: float, x: Tensor, row: dict, P: Tensor | None):
+        """Return Psi(x, u), and the running cost of the step."""
+        scheme, slopes, cost = self.problem.scheme, [], 0.0
+        for weights, b, c in zip(scheme.A, scheme.b, scheme.c, strict=True):
+            stage = x
+            for a, slope in zip(weights, slopes, strict=False):
+                if a:
+                    stage = stage.add(slope, alpha=h * self.scale * a)
+            time = self.real(t + c * h)
+            slopes.append(self.rate(time, stage, self.theta, **row))
+            if self.running and b:
+                values = self.running(time, stage, self.y[1], self.theta, P)
+                cost = cost + self.problem.running_weight * h * b * self._mean(values)
+        for b, slope in zip(scheme.b, slopes, strict=True):
+            x = x.add(slope, alpha=h * self.scale * b)
+        return x, cost
+
+    def _limits_on_path(self, k: int, side: int, x: Tensor, u: Tensor) -> Tensor | float:
+        """Return the terms of path constraints at the start (0) or the end (1) of an interval."""
+        if not self.on_path or self.reduced.multipliers is None:
+            return 0.0
+        L, sigma, t = self.multipliers[1][k, side], self.sigma[1], self.problem.times[k + side]
+        return self.on_path(self.real(t), x, u, self.theta, L, sigma)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        return values.mean() if self.weights is None else self.weights @ values
+
+
+# ------------------------------------------------------------------------------- ingredients
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """Return s."""
+    import torch
+    from torch.nn import functional
+
+    from ..kernels.activations import LEAK
+
+    return {
+        "identity": lambda x: x,
+        "tanh": torch.tanh,
+        "relu": torch.relu,
+        "leaky_relu": lambda x: functional.leaky_relu(x, LEAK),
+        "sigmoid": torch.sigmoid,
+        "softplus": lambda x: functional.softplus(x, threshold=36.0),  # from there on x itself
+        "gelu": functional.gelu,
+        "sin": torch.sin,
+    }[name]
+
+
+def rate(system: Dynamics, real: Callable) -> Callable[..., Tensor]:
+    """Return f without its scale, as a function of t, x, theta and a control row's named parts."""
+    import torch
+    from torch.nn.functional import linear
+
+    match system:
+        case FeatureFields():
+            return lambda t, x, theta, U: linear(features(system, x), U)
+        case Layer():
+            s = activation(system.activation)
+            return lambda t, x, theta, W, b=None: linear(s(x), W, b)
+        case Outside():
+            s = activation(system.activation)
+            return lambda t, x, theta, W, b=None: s(linear(x, W, b))
+        case TwoLayer():
+            s = activation(system.activation)
+            return lambda t, x, theta, A, W, c=None, b=None: linear(s(linear(x, W, c)), A, b)
+        case Neurons():
+            s = activation(system.activation)
+            return lambda t, x, theta, a, w, c: system.share * torch.mm(s(linear(x, w, c)), a)
+    f = map_function(system.map, real)
+    return lambda t, x, theta, u: f(t, x, u, theta)
+
+
+def features(system: FeatureFields, x: Tensor) -> Tensor:
+    """Return phi(x), (M, r)."""
+    import torch
+
+    columns, one = x.unbind(1), torch.ones_like(x[:, 0])
+    products = {(): one}
+    for monomial in system.monomials[1:]:
+        products[monomial] = products[monomial[:-1]] * columns[monomial[-1]]
+    gauss = torch.exp((x * x).sum(1) / (-2 * system.width)) if system.family == "gaussian" else one
+    return torch.stack([one, *(gauss * products[m] for m in system.features)], dim=1)
+
+
+def loss_function(loss: Loss, dim: int, real: Callable) -> Callable[..., Tensor]:
+    """Return phi for every sample, (M,), as a function of t, x, y, theta and a trained readout."""
+    from torch.nn.functional import linear
+
+    if loss.written is not None:
+        written, no_control = map_function(loss.map, real), real([])
+        return lambda t, x, y, theta, P: written(t, x, no_control, theta)[:, 0]
+    phi = of_outputs(loss)
+    if loss.trained:
+        return lambda t, x, y, theta, P: phi(linear(x[:, :dim], P[:, :-1], P[:, -1]), y)
+    if loss.readout is None:
+        return lambda t, x, y, theta, P: phi(x[:, :dim], y)
+    given = real(loss.readout)
+    return lambda t, x, y, theta, P: phi(linear(x[:, :dim], given), y)
+
+
+def of_outputs(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return phi for every sample, (M,), as a function of outputs z (M, q) and y."""
+    from torch.nn import functional
+
+    match loss:
+        case Huber():
+            return lambda z, y: functional.huber_loss(z, y, "none", loss.delta).sum(1)
+        case Logistic():
+            return lambda z, y: -functional.logsigmoid(y * z)[:, 0]
+        case CrossEntropy():
+            return lambda z, y: functional.cross_entropy(z, y[:, 0].long(), reduction="none")
+    return lambda z, y: loss.weight * (z - y).square().sum(1)  # Squared
+
+
+def penalty_value(
+    penalty: Penalty, v: Tensor, metric: np.ndarray, share: float, real: Callable
+) -> Tensor:
+    """Return sum_k metric_k R(v_k); autograd then takes the subgradients that are 0 at 0."""
+    import torch
+
+    weights = real(metric)[:, None]
+    total = (weights * (real(penalty.l1) * v.abs() + 0.5 * real(penalty.l2) * v.square())).sum()
+    groups = penalty.groups
+    if groups is None:
+        return total
+    weight = real(groups.weight)
+    if groups.by == "time":
+        h = weights / share
+        return total + share * (weight * torch.linalg.vector_norm(h.sqrt() * v, dim=0)).sum()
+    parts = v[:, None] if groups.rows is None else v[:, groups.rows]
+    return total + (weights * weight * torch.linalg.vector_norm(parts, dim=2)).sum()
+
+
+def augmented(
+    terms: Bounded, real: Callable
+) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the terms of constraints; see `pmpnet.kernels.constraints`.
+
+    As a function of t, x, u, theta, the multipliers L (M, q) and the weights sigma (q,).
+    """
+    values, lower, upper = map_function(terms.map, real), real(terms.lower), real(terms.upper)
+
+    def lagrangian(t, x, u, theta, L, sigma):
+        c = values(t, x, u, theta) + L / sigma
+        e = c - c.clamp(lower, upper)
+        return (0.5 * sigma * e.square() - 0.5 * L.square() / sigma).sum(1).mean()
+
+    return lagrangian
+
+
+# ------------------------------------------------------------------------------- expressions
+
+
+def map_function(map: Map, real: Callable) -> Callable[..., Tensor]:
+    """Return a map without its scale, (M, q), as a function of tensors t, x, u, theta."""
+    import torch
+
+    from ..expressions import FORMULAS
+
+    functions, zero = operations(), real(0.0)
+    lines = list(zip(map.field.operations, map.field.arguments, strict=True))
+    constants = [real(constant) for constant in map.field.constants]
+
+    def value(t: Tensor, x: Tensor, u: Tensor, theta: Tensor) -> Tensor:
+        inputs, values = ((t,), x.unbind(1), u.unbind(), theta.unbind(1)), []
+        for k, (name, (i, j)) in enumerate(lines):
+            if name == "INPUT":
+                values.append(inputs[i][j])
+            elif name == "CONST":
+                values.append(constants[k])
+            elif "{1}" in FORMULAS[name]:
+                values.append(functions[name](values[i], values[j]))
+            else:
+                values.append(functions[name](values[i]))
+        columns = [zero] * map.rows
+        for row, line in map.field.results:
+            columns[row] = values[line]
+        return torch.stack([column.expand(len(x)) for column in columns], dim=1)
+
+    return value
+
+
+def operations() -> dict[str, Callable[..., Tensor]]:
+    """Return the function of every operation of `pmpnet.expressions`; tests are numbers, 1 or 0."""
+    import torch
+
+    def test(holds: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda a, *b: holds(a, *b).to(a.dtype)
+
+    same = {name: getattr(torch, name.lower()) for name in SAME_NAME}
+    return same | {
+        "INV": torch.reciprocal,
+        "SQ": torch.square,
+        "TWICE": lambda a: a + a,
+        "FABS": torch.abs,
+        # at a kink the mean of both slopes, as CasADi
+        "FMIN": torch.minimum,
+        "FMAX": torch.maximum,
+        "REMAINDER": lambda a, b: a - b * torch.round(a / b),
+        "LT": test(torch.lt),
+        "LE": test(torch.le),
+        "EQ": test(torch.eq),
+        "NE": test(torch.ne),
+        "NOT": test(torch.logical_not),
+        "AND": test(torch.logical_and),
+        "OR": test(torch.logical_or),
+        "IF_ELSE_ZERO": lambda a, b: torch.where(a != 0, b, torch.zeros_like(b)),
+        "CONSTPOW": torch.pow,
+    }
+
+
+SAME_NAME = (
+    "ADD", "SUB", "MUL", "DIV", "NEG", "SIGN", "COPYSIGN", "FLOOR", "CEIL", "FMOD", "SQRT",
+    "HYPOT", "POW", "EXP", "EXPM1", "LOG", "LOG1P", "ERF", "SIN", "COS", "TAN", "ASIN", "ACOS",
+    "ATAN", "ATAN2", "SINH", "COSH", "TANH", "ASINH", "ACOSH", "ATANH",
+)  # fmt: skip
