@@ -800,6 +800,111 @@ def fraction(name: str, value: Any) -> float:
     return value
 
 
+# ----------------------------------------------------------------------- direct transcription
+
+
+def nlp_solver(value: Any, installed: bool) -> None:
+    """Check that CasADi has a solver of nonlinear programmes."""
+    if not installed:
+        raise ValueError(
+            f"solver={_of(value)} is no solver of nonlinear programmes that this CasADi has: write "
+            '"ipopt", or another one of its plugins, such as "sqpmethod".'
+        )
+
+
+def solver_options(value: Any, solver: str) -> dict[str, Any]:
+    """Return the options of such a solver, all on one level."""
+    if value is None:
+        return {}
+    known = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    nested = value.get(solver, {}) if known else None
+    if not isinstance(nested, dict):
+        raise TypeError(
+            f"options={_of(value)} is not a dict of options by name: write, for instance, "
+            'options={"ipopt.mu_strategy": "adaptive"}.'
+        )
+    rest = {name: option for name, option in value.items() if name != solver}
+    return rest | {f"{solver}.{name}": option for name, option in nested.items()}
+
+
+def nlp_refused(solver: str, told: str) -> ValueError:
+    """Return the error of a solver that takes neither programme nor options."""
+    last = told.strip().splitlines()[-1] if told.strip() else "it does not say why"
+    return ValueError(
+        f"{solver} refuses the programme or its options: {last} See the options of this solver in "
+        "CasADi's manual."
+    )
+
+
+# ------------------------------------------------------------------------------- comparisons
+
+
+def methods(given: Any, names: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return methods and their options by name, from functions or pairs, in a list or a dict."""
+    if isinstance(given, dict):
+        if names is not None:
+            raise ValueError("names= comes twice: methods is a dict, whose keys are the names.")
+        names, given = list(given), list(given.values())
+    if not isinstance(given, (list, tuple)) or len(given) == 0:
+        raise TypeError(
+            f"methods={_of(given)} is not a list of methods: write [pmpnet.solve.msa, "
+            '(pmpnet.solve.adam, {"learning_rate": 0.1})], or a dict of them by name.'
+        )
+    pairs = [one if isinstance(one, (tuple, list)) else (one, {}) for one in given]
+    for i, one in enumerate(pairs):
+        if len(one) != 2 or not callable(one[0]) or not isinstance(one[1], dict):
+            raise TypeError(
+                f"methods[{i}]={_of(given[i])} is not a method: write a function such as "
+                'pmpnet.solve.msa, or a pair such as (pmpnet.solve.msa, {"variant": "basic"}).'
+            )
+    if names is None:
+        names = _method_names(pairs)
+    names = [str(name) for name in names]
+    if len(names) != len(pairs) or len({*names}) != len(names):
+        raise ValueError(
+            f"names={_of(names)} does not name {len(pairs)} methods: give as many different names."
+        )
+    return {name: (method, dict(how)) for name, (method, how) in zip(names, pairs, strict=True)}
+
+
+def _method_names(pairs: list) -> list[str]:
+    """Return the names of functions; those of one function have their options, or a number."""
+    plain = [
+        getattr(f, "__name__", getattr(getattr(f, "func", f), "__name__", "method"))
+        for f, _ in pairs
+    ]
+    told = [
+        f"{name} ({', '.join(f'{k}={v}' for k, v in how.items())})"
+        if plain.count(name) > 1 and how
+        else name
+        for name, (_, how) in zip(plain, pairs, strict=True)
+    ]
+    return [
+        name if told.count(name) == 1 else f"{name}, run {told[: i + 1].count(name)}"
+        for i, name in enumerate(told)
+    ]
+
+
+def budget(value: Any) -> dict[str, float]:
+    """Return what a method may spend, by the name of the clock."""
+    if value is None:
+        return {}
+    limits = value if isinstance(value, dict) else {"sweeps": value}
+    for clock in limits:
+        choice("a key of budget", clock, ("sweeps", "seconds"))
+    return {clock: real(f"budget in {clock}", most, above=0.0) for clock, most in limits.items()}
+
+
+def figure_file(path: Any, name: str) -> None:
+    """Check that a figure may be written at a path."""
+    fresh_file(path, name)
+    not_a_folder(path)
+    if path.suffix not in (".png", ".pdf", ".svg"):
+        raise ValueError(
+            f"{name}={str(path)!r} is no figure: write a name that ends in .png, .pdf or .svg."
+        )
+
+
 # --------------------------------------------------------------------------------- PyTorch
 
 
@@ -879,11 +984,11 @@ def horizon_given(free: Any) -> None:
         )
 
 
-def held_out(value: Any) -> tuple | None:
+def held_out(name: str, value: Any) -> tuple | None:
     """Return what `Solution.score` takes."""
     if value is not None and (not isinstance(value, (tuple, list)) or len(value) not in (2, 3)):
         raise ValueError(
-            f"held_out={_of(value)} must be (x, y), points and their targets, or (x, y, parameters)."
+            f"{name}={_of(value)} must be (x, y), points and their targets, or (x, y, parameters)."
         )
     return None if value is None else tuple(value)
 

@@ -1,6 +1,7 @@
 """The front door: a Problem goes in, a Solution comes out."""
 
 from .descent import adam, gradient_flow, sgd
+from .direct import direct
 from .indirect import indirect
 from .newton import newton
 from .quasi_newton import lbfgs
@@ -11,6 +12,7 @@ from .torch_train import torch_train
 
 __all__ = [
     "adam",
+    "direct",
     "gradient_flow",
     "indirect",
     "lbfgs",

@@ -131,7 +131,7 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
             if needles:
                 checks.searchable(problem.constraints, problem.penalty)
             starts = checks.integer("starts", starts, 1)
-            found = _best_start(problem, start, starts, seed, tol, run)
+            found = best_start(problem, start, starts, seed, tol, run)
             if needles and found.status in (CONVERGED, STALLED):
                 again = functools.partial(run, problem, kick=False)
                 found = needle_variations(problem, found, again, needles, seed)
@@ -163,7 +163,7 @@ def _signature(solve: Callable, method: Method) -> inspect.Signature:
 # --------------------------------------------------------------------------------- starts
 
 
-def _best_start(
+def best_start(
     problem: Problem, start: Any, starts: int, seed: int, tol: float, run: Callable
 ) -> Solution:
     """Run every start and keep the cheapest solution, of those that meet the constraints best."""
@@ -242,18 +242,29 @@ def _solve_one(
 ) -> Solution:
     """Solve from one start; constraints are met by solving several times."""
     if not problem.constraints:
-        return _leave_stationary(problem, v, kick=kick, tol=tol, max_iter=max_iter, **how)
+        return leave_stationary(problem, v, kick=kick, tol=tol, max_iter=max_iter, **how)
 
     def solve(v: np.ndarray, multipliers: Multipliers, first: bool, **more: Any) -> Solution:
-        run = functools.partial(_leave_stationary, kick=kick) if first else _iterate
+        run = functools.partial(leave_stationary, kick=kick) if first else _iterate
         return run(problem, v, multipliers=multipliers, **more, **how)
 
     return augmented_lagrangian(problem, v, solve, tol, max_iter)
 
 
-def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any) -> Solution:
-    """Solve from one start, and leave a stationary one that nobody chose."""
-    solution = _iterate(problem, v, **how)
+def leave_stationary(
+    problem: Problem,
+    v: np.ndarray,
+    *,
+    kick: bool,
+    iterate: Callable[..., Solution] | None = None,
+    **how: Any,
+) -> Solution:
+    """Solve from one start, and leave a stationary one that nobody chose.
+
+    ``iterate(problem, v, **how)`` solves; without it a method of this loop does.
+    """
+    iterate = _iterate if iterate is None else iterate
+    solution = iterate(problem, v, **how)
     if not (kick and solution.success and how["max_iter"] > 0):
         return solution
     if solution.nit == 0:
@@ -263,8 +274,8 @@ def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any
     else:
         return solution
     reduced = Reduced(problem, multipliers=how.get("multipliers"))
-    kicked = _iterate(problem, _random(reduced, problem, how["seed"], 1), **how)
-    better = _lowered(reduced, kicked) < _lowered(reduced, solution)
+    kicked = iterate(problem, _random(reduced, problem, how["seed"], 1), **how)
+    better = _lowered(reduced, kicked, how["tol"]) < _lowered(reduced, solution, how["tol"])
     nfev = solution.nfev + kicked.nfev + int(reduced.nfev)
     sweeps = dict(nfev=nfev, njev=solution.njev + kicked.njev)
     if better:
@@ -274,11 +285,11 @@ def _leave_stationary(problem: Problem, v: np.ndarray, *, kick: bool, **how: Any
     return replace(solution, message=solution.message + note, **sweeps)
 
 
-def _lowered(reduced: Reduced, found: Solution) -> float:
+def _lowered(reduced: Reduced, found: Solution, tol: float) -> tuple[float, float]:
     """Return what a method lowered: J, and the terms of the augmented Lagrangian."""
     if reduced.multipliers is None:
-        return found.cost
-    return reduced.cost(reduced.join(found.controls, found.readouts, found.stretch))
+        return _rank(found, tol)
+    return 0.0, reduced.cost(reduced.join(found.controls, found.readouts, found.stretch))
 
 
 def _unmoved(problem: Problem, solution: Solution) -> bool:

@@ -123,7 +123,7 @@ def refine(
         level_tol=checks.real("level_tol", level_tol, least=0.0),
         carry=checks.flag("carry", carry) and along == "depth",
         starts=checks.integer("starts", starts, 1),
-        held_out=checks.held_out(held_out),
+        held_out=checks.held_out("held_out", held_out),
     )  # fmt: skip
 
 
