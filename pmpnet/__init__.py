@@ -10,6 +10,8 @@ _HOMES = {
     "Solution": "solution",
     "Certificate": "certificate",
     "verify": "certificate",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "load": "storage",
     "set_num_threads": "sweeps",
     "get_num_threads": "sweeps",
