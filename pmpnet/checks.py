@@ -895,6 +895,15 @@ def budget(value: Any) -> dict[str, float]:
     return {clock: real(f"budget in {clock}", most, above=0.0) for clock, most in limits.items()}
 
 
+def same_problem(name: str, fine: bool) -> None:
+    """Check that what a method returns solves the problem that it was given."""
+    if not fine:
+        raise ValueError(
+            f"{name} returns a solution of another problem, whose cost says nothing here: "
+            "solve the one that it is given, from that solution as the start."
+        )
+
+
 def figure_file(path: Any, name: str) -> None:
     """Check that a figure may be written at a path."""
     fresh_file(path, name)

@@ -13,6 +13,8 @@ import pmpnet
 import pmpnet.solve
 from pmpnet import Problem, dynamics, losses, penalties, plot
 
+from .problems import translation
+
 TIMES = np.array([0.0, 0.05, 0.1, 0.3, 0.6, 0.7, 1.0])
 ROTATION = np.linalg.qr(np.random.default_rng(9).normal(size=(3, 3)))[0]
 
@@ -95,6 +97,7 @@ def labels(ax):
     "draw",
     [
         plot.convergence,
+        plot.compare,
         plot.controls,
         plot.trajectories,
         plot.flow,
@@ -121,7 +124,8 @@ def test_every_figure_is_drawn_where_it_is_asked_for(draw, place, moons):
 
 
 @pytest.mark.parametrize(
-    "draw", [plot.convergence, plot.trajectories, plot.flow, plot.decision_boundary]
+    "draw",
+    [plot.convergence, plot.compare, plot.trajectories, plot.flow, plot.decision_boundary],
 )
 def test_only_solutions_are_drawn(draw, moons):
     with pytest.raises(TypeError, match=r"solution is .*: write what a method of pmpnet\.solve"):
@@ -213,6 +217,54 @@ def test_convergence_refuses_what_it_cannot_draw(moons):
         plot.convergence(moons, best="low")
     with pytest.raises(ValueError, match="no history has a finite gap: the Hamiltonian has no max"):
         plot.convergence(solved(blobs(control_cost=penalties.L1(1e-3))), quantity="gap")
+
+
+# ---------------------------------------------------------------------------------------- compare
+
+
+def test_compare_draws_cost_above_the_best_against_both_clocks(moons):
+    adam = pmpnet.solve.adam(moons.problem, max_iter=9, learning_rate=0.05)
+    runs = {"ours": moons, "theirs": adam}
+    left = plot.compare(runs)
+    right = left.figure.axes[1]
+    best = min(s.history["cost"].min() for s in runs.values())
+    for panel, clock in ((left, "sweeps"), (right, "seconds")):
+        assert (panel.get_xlabel(), panel.get_xscale(), panel.get_yscale()) == (clock, "log", "log")
+        for line, s in zip(panel.lines, runs.values(), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), s.history[clock])
+            np.testing.assert_allclose(line.get_ydata(), s.history["cost"] - best, atol=1e-15)
+            shown = panel.get_xlim()
+            assert shown[0] < s.history[clock][0] < s.history[clock][-1] < shown[1]
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_legend() is None
+    assert labels(right) == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize("place", ["none", "subplot", "free"])
+def test_the_legend_of_a_comparison_hides_nothing(place, moons):
+    figure = plt.figure(figsize=(9, 4))
+    given = {
+        "none": lambda: None,
+        "subplot": lambda: figure.add_subplot(),
+        "free": lambda: figure.add_axes((0.1, 0.15, 0.8, 0.8)),
+    }[place]()
+    left = plot.compare({"ours, the first one": moons, "ours, the second one": moons}, ax=given)
+    left.figure.canvas.draw()
+    right = left.figure.axes[1]
+    legend = right.get_legend().get_window_extent()
+    for panel in (left, right):
+        assert not legend.overlaps(panel.get_window_extent().shrunk(0.99, 0.99))
+    assert legend.x1 <= left.figure.bbox.x1
+    assert left.get_window_extent().x1 < right.get_window_extent().x0
+
+
+def test_compare_of_one_solution_and_of_rounding(moons):
+    left = plot.compare(moons)
+    assert left.figure.axes[1].get_legend() is None
+    problem = translation()
+    left = plot.compare([pmpnet.solve.msa(problem), pmpnet.solve.lbfgs(problem)])
+    low, high = left.get_ylim()
+    assert low >= 1e-14 * high
 
 
 # --------------------------------------------------------------------------------------- controls

@@ -141,7 +141,10 @@ def compare(
 
     Notes
     -----
-    Differences below a rounding of the costs, relative to the first one, are cut off.
+    All axes are logarithmic: the first sweeps of fast methods and the last ones of slow methods are
+    both seen. Methods that meet give lines that end where the cost reaches J*; what is smaller
+    than the largest difference by 1e14 is rounding, and cut off. The chains of `solve.refine` and
+    `solve.stochastic` have no rows between their start and their last level.
 
     Examples
     --------
@@ -151,30 +154,42 @@ def compare(
     >>> problem = pmpnet.Problem(dynamics.LinearControl(2), x, x + [0.3, 0.4],
     ...                          terminal_cost=losses.Squared(), control_cost=penalties.L2(1.0))
     >>> ax = plot.compare([pmpnet.solve.msa(problem), pmpnet.solve.lbfgs(problem)])
-    >>> [panel.get_xlabel().split()[0] for panel in ax.figure.axes]
+    >>> [panel.get_xlabel() for panel in ax.figure.axes]
     ['sweeps', 'seconds']
     """
+    names = [name for name, _ in as_named(solutions)]
     left = axes_of(ax, (9.6, 4.0))
-    right = _beside(left)
+    right = _beside(left, 0.6 + 0.085 * max(map(len, names)) if len(names) > 1 else 0.0)
     for panel, clock in ((left, "sweeps"), (right, "seconds")):
         convergence(solutions, against=clock, best=best, ax=panel)
+        panel.set_xscale("log")
+        panel.autoscale(axis="x")
+        panel.set_xlabel(clock)  # the panels are narrow
         if panel.get_legend() is not None:
             panel.get_legend().remove()
     right.set_ylabel("")
     right.tick_params(labelleft=False)
     low, high = left.get_ylim()
     left.set_ylim(bottom=max(low, FLOOR * high))
-    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    if len(names) > 1:
+        right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
     return left
 
 
-def _beside(ax: Axes) -> Axes:
-    """Cut new axes from the right half of axes, with the same vertical axis."""
+def _beside(ax: Axes, legend: float) -> Axes:
+    """Cut new axes from the right half of axes, with the same vertical axis.
+
+    Where no layout engine makes room for a legend to the right, so many inches are left for it.
+    """
     figure, place = ax.figure, ax.get_subplotspec()
+    arranged = figure.get_layout_engine() is not None
+    room = 0.0 if arranged else min(legend * figure.dpi / ax.bbox.width, 0.5)
     if place is not None:
-        parts = place.subgridspec(1, 2, wspace=0.06)
+        parts = place.subgridspec(1, 3, width_ratios=(1 - room, 1 - room, 2 * room), wspace=0.06)
+        parts = place.subgridspec(1, 2, wspace=0.06) if arranged else parts
         ax.set_subplotspec(parts[0])
         return figure.add_subplot(parts[1], sharey=ax)
     left, bottom, width, height = ax.get_position(original=True).bounds
+    width *= 1 - room
     ax.set_position((left, bottom, 0.47 * width, height))
     return figure.add_axes((left + 0.53 * width, bottom, 0.47 * width, height), sharey=ax)
