@@ -128,6 +128,7 @@ def verify(
     (True, 2.0)
     """
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
+    search, seed = checks.size("search", search, 0), checks.integer("seed", seed, 0)
     if isinstance(controls, Solution):
         solution = controls
         u = checks.controls(solution.controls, problem.control_shape, "controls")
@@ -145,7 +146,7 @@ def verify(
     global_gaps = None
     if search:
         checks.searchable((), problem.penalty)
-        global_gaps = along.maximisers(checks.integer("search", search, 0), seed)[1]
+        global_gaps = along.maximisers(search, seed)[1]
     return Certificate(
         cost=point.price,
         gap=reduced.gap(v, point.g, point.sums),

@@ -19,7 +19,10 @@ def _of(value: Any) -> str:
     """Describe what was given, briefly."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of an int with thousands of digits, of another's class
+        return f"an object of type {type(value).__name__}"
     return text if len(text) <= 60 else f"an object of type {type(value).__name__}"
 
 
@@ -43,15 +46,25 @@ def choice(name: str, value: Any, allowed: Iterable[str], more: str = "") -> str
     return value
 
 
-def integer(name: str, value: Any, least: int) -> int:
-    """Return value as an int that is at least ``least``."""
+LARGEST = 2**31 - 1  # of what needs room in memory
+
+
+def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return value as an int from ``least`` to ``most``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{name}={_of(value)} is not a whole number: write an int of at least {least}."
         )
     if value < least:
-        raise ValueError(f"{name}={value} is too small: write an int of at least {least}.")
+        raise ValueError(f"{name}={_of(value)} is too small: write an int of at least {least}.")
+    if most is not None and value > most:
+        raise ValueError(f"{name}={_of(value)} is too large: write an int of at most {most}.")
     return int(value)
+
+
+def size(name: str, value: Any, least: int) -> int:
+    """Return a number of things that are kept in memory."""
+    return integer(name, value, least, LARGEST)
 
 
 def real(
@@ -65,7 +78,12 @@ def real(
     """Return value as a float within bounds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={_of(value)} is not a real number: write a float.")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{name} is larger than any float: write a number of ordinary size."
+        ) from None
     if math.isnan(value) or (finite and math.isinf(value)):
         raise ValueError(f"{name}={value} is not finite: write an ordinary number.")
     if value < least:
@@ -87,11 +105,18 @@ def flag(name: str, value: Any) -> bool:
 
 def rectangular(name: str, value: Any) -> np.ndarray:
     """Return value as an array of whatever it is made of."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries: remove or fill them first.")
     try:
         return np.asarray(value)
     except ValueError:
         raise ValueError(
             f"{name} has rows of different lengths: write a rectangular array."
+        ) from None
+    except Exception as error:  # whatever another package says, of a tensor on a device, say
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TypeError(
+            f"{name} cannot become an array ({why.rstrip('.')}): write an array of floats."
         ) from None
 
 
@@ -110,10 +135,16 @@ def real_array(
         raise TypeError(f"{name} is complex: write real numbers (its .real, say).")
     if array.dtype.kind == "O":
         try:
+            if any(isinstance(entry, (str, bytes)) for entry in array.flat):
+                raise TypeError("digits are not numbers")
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise TypeError(
                 f"{name} is {_of(value)}, not numbers: write an array of floats."
+            ) from None
+        except OverflowError:
+            raise ValueError(
+                f"{name} has a value larger than any float: write numbers of ordinary size."
             ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} is made of {array.dtype}, not numbers: write an array of floats.")
@@ -172,7 +203,7 @@ def precision(dtype: Any, value: Any) -> np.dtype:
         return np.dtype(np.float32 if given == np.float32 else np.float64)
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except Exception:  # NumPy parses text and looks into objects
         raise TypeError(
             f"dtype={_of(dtype)} is not a number type: write 'float64' or 'float32'."
         ) from None
@@ -202,7 +233,7 @@ def weights(value: Any, count: int, dtype: Any) -> np.ndarray:
 def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
     """Return the N + 1 increasing times of the grid."""
     if times is None:
-        horizon, steps = real("horizon", horizon, above=0.0), integer("steps", steps, 1)
+        horizon, steps = real("horizon", horizon, above=0.0), size("steps", steps, 1)
         array = np.linspace(0.0, horizon, steps + 1)
         if not (np.diff(array) > 0).all():
             raise ValueError(f"horizon={horizon:g} is too short for {steps} steps: they are zero.")
@@ -219,6 +250,13 @@ def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
             "sort them and remove repeated ones."
         )
     return array
+
+
+def text(name: str, value: Any) -> str:
+    """Return value if it is text, and not empty."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name}={_of(value)} is not a name: write some text.")
+    return value
 
 
 def tableau(name: str, A: np.ndarray, b: np.ndarray) -> None:
@@ -279,11 +317,19 @@ def numeric_targets(value: Any, count: int, outputs: int, dtype: Any) -> np.ndar
     return array
 
 
+def _missing(label: Any) -> bool:
+    """Tell whether a label is None, NaN, NaT or pandas' NA."""
+    try:
+        return label is None or bool(label != label)
+    except (TypeError, ValueError):
+        return True
+
+
 def class_targets(value: Any, count: int, loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and every sample's class number."""
     if value is None:
         raise ValueError(f"targets is missing: {loss} needs one class label per sample.")
-    array = np.asarray(value)
+    array = rectangular("targets", value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or array.size != count:
@@ -296,6 +342,8 @@ def class_targets(value: Any, count: int, loss: str) -> tuple[np.ndarray, np.nda
         raise ValueError(
             "targets has a label that is not finite: remove or fill such entries first."
         )
+    if array.dtype.kind in "MO" and any(_missing(label) for label in array.tolist()):
+        raise ValueError("targets has a label that is missing: remove or fill such entries first.")
     try:
         classes, numbers_ = np.unique(array, return_inverse=True)
     except TypeError:
@@ -750,12 +798,61 @@ def has_loss(loss: Any) -> None:
 
 def as_many(y: Any, count: int) -> np.ndarray:
     """Return targets, one per point."""
-    array = np.asarray(y)
+    array = rectangular("y", y)
     if array.ndim == 0 or array.shape[0] != count:
         raise ValueError(
             f"y has shape {array.shape} for {count} points: give one target per point."
         )
+    if count == 0:
+        raise ValueError("x has no rows: give at least one point to score.")
     return array
+
+
+def scored(y: Any, predicted: np.ndarray, labels: bool) -> np.ndarray:
+    """Return the targets that predictions are compared with, of their shape."""
+    array = as_many(y, len(predicted))
+    if array.size != predicted.size:
+        raise ValueError(
+            f"y has shape {array.shape}, but what is predicted has shape {predicted.shape}: give "
+            "targets of that shape."
+        )
+    array = array.reshape(predicted.shape)
+    if not labels:
+        return real_array("y", array)
+    given, known = (_sort_of_label(a) for a in (array, predicted))
+    if given != known and "any" not in (given, known):
+        raise TypeError(
+            f"y has labels that are {given}, but the model's classes are {known}: give labels of "
+            "the same type."
+        )
+    return array
+
+
+def _sort_of_label(array: np.ndarray) -> str:
+    sorts = dict.fromkeys("biuf", "numbers") | {"U": "text", "T": "text", "S": "bytes"}
+    return sorts.get(array.dtype.kind, "any")
+
+
+def sample_index(value: Any, count: int) -> np.ndarray:
+    """Return the numbers of some of the samples, from their numbers or from a mask."""
+    array = rectangular("index", value)
+    mask = array.dtype.kind == "b"
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iub":
+        raise TypeError(
+            f"index={_of(value)} does not number samples: write a list of whole numbers, or a mask "
+            f"of {count} times True or False."
+        )
+    if mask and (len(array) != count or not array.any()):
+        raise ValueError(
+            f"index is a mask of {len(array)} entries, {array.sum()} of them True, for {count} "
+            "samples: write one per sample, at least one of them True."
+        )
+    if not mask and not -count <= array.min() <= array.max() < count:
+        raise ValueError(
+            f"index goes from {array.min()} to {array.max()}, but there are {count} samples: count "
+            f"from 0 to {count - 1}."
+        )
+    return np.flatnonzero(array) if mask else array.astype(np.intp)
 
 
 def method_options(name: str, options: dict[str, Any], signature: Any) -> None:
@@ -772,6 +869,14 @@ def method(name: str, value: Any, known: Iterable[str]) -> Any:
     if not callable(value):
         choice(name, value, known, "or give a function such as pmpnet.solve.lbfgs")
     return value
+
+
+def function(name: str, value: Any) -> None:
+    """Check that something that solves can be called."""
+    if not callable(value):
+        raise TypeError(
+            f"{name}={_of(value)} cannot be called: give a function such as pmpnet.solve.msa."
+        )
 
 
 def callback(value: Any) -> Any:
@@ -859,6 +964,8 @@ def methods(given: Any, names: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
             )
     if names is None:
         names = _method_names(pairs)
+    if not isinstance(names, (list, tuple)):
+        raise TypeError(f"names={_of(names)} is not a list of names: write as many as methods.")
     names = [str(name) for name in names]
     if len(names) != len(pairs) or len({*names}) != len(names):
         raise ValueError(
@@ -1094,6 +1201,12 @@ def one_time(count: int) -> None:
         raise ValueError(f"t has {count} symbols: time is one number, casadi.SX.sym('t').")
 
 
+def finite_expression(name: str, shown: str, fine: bool) -> None:
+    """Check that an expression without symbols is a number."""
+    if not fine:
+        raise ValueError(f"{name} contains {shown}, which is not finite: write ordinary numbers.")
+
+
 def no_free_symbols(name: str, free: list[str], known: str) -> None:
     """Check that an expression is made of known symbols only."""
     if free:
@@ -1107,7 +1220,7 @@ def constraint_name(value: Any) -> str | None:
     """Return the name of a constraint."""
     if value is not None and (not isinstance(value, str) or not value or value == "controls"):
         raise ValueError(
-            f"name={value!r} cannot name a constraint: give a text, other than 'controls', or leave it out."
+            f"name={_of(value)} cannot name a constraint: give a text, other than 'controls', or leave it out."
         )
     return value
 
@@ -1467,6 +1580,8 @@ def path(value: Any) -> Any:
 
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise TypeError(f"path={_of(value)} is not a path: write text such as 'model.npz'.")
+    if "\0" in str(value):
+        raise ValueError(f"path={_of(value)} is not a path: leave the character \\0 out.")
     if os.path.basename(os.fspath(value)) in ("", ".", ".."):
         raise ValueError(f"path={str(value)!r} is a folder: add the name of a file.")
     return value
@@ -1626,6 +1741,19 @@ def flow_dimension(value: Any, columns: int, outputs: int) -> int:
             f"dim={value} is too small for {columns} columns and {outputs} output(s): "
             f"write at least {columns + outputs}, or leave it out."
         )
+    return value
+
+
+def table(value: Any, kind: type) -> Any:
+    """Return a table if it is one, of numbers."""
+    instance("table", value, kind, "what pmpnet.tables.read returns")
+    x = real_array("x of the table", value.x, ndim=2)
+    if x.shape != (np.size(value.y), len(value.columns)):
+        raise ValueError(
+            f"the table has x of shape {x.shape}, {np.size(value.y)} targets and "
+            f"{len(value.columns)} columns: give one target per row, one name per column."
+        )
+    choice("task", value.task, ("classification", "regression"))
     return value
 
 

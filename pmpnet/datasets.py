@@ -129,7 +129,7 @@ def spirals(
     >>> np.bincount(y).tolist()
     [100, 100, 100]
     """
-    classes = checks.integer("classes", classes, 2)
+    classes = checks.size("classes", classes, 2)
     samples, noise, rng = _said(samples, noise, seed, classes)
     turns = checks.real("turns", turns, above=0.0)
     y = _labels(samples, classes, rng)
@@ -178,7 +178,7 @@ def diffeomorphism_grid(points: int = 30) -> tuple[np.ndarray, np.ndarray]:
     >>> round(((x - y) ** 2).sum(axis=1).mean().item(), 6)
     0.59375
     """
-    side = np.linspace(-1.0, 1.0, checks.integer("points", points, 2))
+    side = np.linspace(-1.0, 1.0, checks.size("points", points, 2))
     x = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
     return x, diffeomorphism(x)
 
@@ -226,7 +226,7 @@ def lift(x: ArrayLike, dim: int) -> np.ndarray:
     [[1.0, 2.0, 0.0, 0.0]]
     """
     x = checks.real_array("x", x, ndim=2, dtype=checks.precision(None, x))
-    dim = checks.integer("dim", dim, x.shape[1])
+    dim = checks.size("dim", dim, x.shape[1])
     return np.pad(x, ((0, 0), (0, dim - x.shape[1])))
 
 
@@ -280,7 +280,7 @@ def breast_cancer_file() -> resources.abc.Traversable:
 def _said(samples: int, noise: float, seed: int, classes: int):
     """Return the checked arguments that all clouds share."""
     return (
-        checks.integer("samples", samples, classes),
+        checks.size("samples", samples, classes),
         checks.real("noise", noise, least=0.0),
         np.random.default_rng(checks.integer("seed", seed, 0)),
     )

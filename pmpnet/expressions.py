@@ -467,6 +467,8 @@ def made_of(name: str, value: Any, inputs: Sequence[SX], known: str) -> SX:
     whole = casadi.vertcat(*inputs)
     free = casadi.Function("free", [whole], [result], {"allow_free": True}).free_sx()
     checks.no_free_symbols(name, [symbol.name() for symbol in free], known)
+    for entry in casadi.vertsplit(result):
+        checks.finite_expression(name, str(entry), not entry.is_constant() or entry.is_regular())
     return result
 
 

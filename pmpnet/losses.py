@@ -309,7 +309,7 @@ class CrossEntropy(Loss):
     def __init__(
         self, classes: int, *, readout: Readout = None, readout_cost: Penalty | None = None
     ) -> None:
-        self.classes = checks.integer("classes", classes, 2)
+        self.classes = checks.size("classes", classes, 2)
         super().__init__(readout, readout_cost, self.classes)
 
     def outputs(self, dim: int, targets: Any) -> int:

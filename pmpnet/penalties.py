@@ -98,6 +98,8 @@ class Penalty:
     kinetic: np.ndarray = field(default_factory=lambda: _ZERO)
     name: str = "Zero()"
 
+    __array_ufunc__ = None  # an array times a penalty is refused by `__rmul__`, not done by entries
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Penalty) and all(
             _same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)

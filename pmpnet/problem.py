@@ -303,7 +303,8 @@ class Problem:
         return Problem(**{**self.arguments, **changes})
 
     def on(self, index: np.ndarray) -> Problem:
-        """Return the problem on some of its samples; what is compiled is shared."""
+        """Return the problem on some of its samples, by number or mask; what is compiled is shared."""
+        index = checks.sample_index(index, self.samples.count)
         part = copy(self)
         part.samples, part.parameters = self.samples.take(index), self.parameters[index]
         part.targets = None if self.targets is None else self.targets[index]

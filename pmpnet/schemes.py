@@ -47,6 +47,8 @@ class Scheme:
     order: int
 
     def __post_init__(self) -> None:
+        checks.text("name", self.name)
+        object.__setattr__(self, "order", checks.integer("order", self.order, 1))
         # copies, so that the caller's arrays stay writable; + 0.0 turns -0.0, equal to 0.0 but of
         # another hash, into 0.0
         A = checks.real_array("A", self.A, ndim=2) + 0.0

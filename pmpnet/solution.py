@@ -165,7 +165,7 @@ class Solution:
             Those of new points, where the system has parameters.
         """
         samples = self._samples if x is None else self._points(x, parameters)
-        return self._forward(samples, states=True).states
+        return self._path(samples)
 
     def state_at(
         self, t: float, x: ArrayLike | None = None, parameters: ArrayLike | None = None
@@ -173,12 +173,12 @@ class Solution:
         """Return the states at time t, (M, d): a partial step from the grid point before it."""
         from .integrate import step
 
-        t = float(checks.times_within(t, self.times))
+        t = float(checks.times_within(checks.real("t", t), self.times))
         k = int(
             np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, len(self.controls) - 1)
         )
         samples = self._samples if x is None else self._points(x, parameters)
-        before = self._forward(samples, states=True).states[k]
+        before = self._path(samples)[k]
         if t == self.times[k]:
             return before
         p = self.problem
@@ -254,6 +254,7 @@ class Solution:
         """
         from .integrate import step
 
+        tol, max_iter = checks.real("tol", tol, above=0.0), checks.integer("max_iter", max_iter, 1)
         p = self.problem
         x = checks.points(z, p.dynamics.dim, np.float64)
         theta = checks.parameter_array(parameters, len(x), p.dynamics.parameters, np.float64)
@@ -295,10 +296,9 @@ class Solution:
     def score(self, x: ArrayLike, y: ArrayLike, parameters: ArrayLike | None = None) -> float:
         """Return the accuracy on labelled points, or the coefficient of determination R2."""
         predicted = self.predict(x, parameters)
-        y = checks.as_many(y, len(predicted))
+        y = checks.scored(y, predicted, self.problem.classes is not None)
         if self.problem.classes is not None:
-            return float(np.mean(predicted == y.reshape(predicted.shape)))
-        y = np.asarray(y, np.float64).reshape(predicted.shape)
+            return float(np.mean(predicted == y))
         spread = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
         error = ((y - predicted) ** 2).sum(axis=0)
         constant = spread == 0
@@ -336,6 +336,11 @@ class Solution:
     def _flow(self):
         p = self.problem
         return p.flow_sweeper if self.stretch == 1.0 else p.flow_on(self.times)
+
+    def _path(self, samples: Samples) -> np.ndarray:
+        if not samples.count:
+            return np.empty((len(self.times), *samples.x.shape), samples.x.dtype)
+        return self._forward(samples, states=True).states
 
     def _forward(self, samples: Samples, **wanted: Any):
         return self._flow.run(samples, self.controls, backward=False, **wanted)

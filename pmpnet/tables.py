@@ -188,6 +188,7 @@ def split(table: Table, fraction: float = 0.2, seed: int = 0) -> Split:
     ValueError
         If there is only one value, hardly two rows of a class, or no row would be held out.
     """
+    checks.table(table, Table)
     fraction = checks.fraction("test fraction", fraction)
     rng = np.random.default_rng(checks.integer("seed", seed, 0))
     values, group = np.unique(table.y, return_inverse=True)
@@ -267,6 +268,7 @@ def train(
     C. Bishop, Training with noise is equivalent to Tikhonov regularization, Neural Computation,
     1995.
     """
+    checks.function("method", method)
     parts = split(table, test_fraction, seed)
     x, y = table.x[parts.train], table.y[parts.train]
     numbers = table.task == "regression"
@@ -322,7 +324,7 @@ def predict(solution: Solution, x: ArrayLike) -> np.ndarray:
 def score(solution: Solution, x: ArrayLike, y: ArrayLike) -> float:
     """Return the accuracy, or R2, of a trained model on rows x (M, n) and their targets y (M,)."""
     found = predict(solution, x)
-    y = checks.as_many(y, len(found))
+    y = checks.scored(y, found, solution.annotations["table"]["task"] == "classification")
     if solution.annotations["table"]["task"] == "classification":
         return float(np.mean(found == y))
     return _r2(y, found)

@@ -56,7 +56,7 @@ class Layer(Dynamics):
     def __init__(
         self, dim: int, activation: str = "tanh", bias: bool = True, *, scale: float = 1.0
     ) -> None:
-        self.dim = checks.integer("dim", dim, 1)
+        self.dim = checks.size("dim", dim, 1)
         self.activation = checks.choice("activation", activation, ACTIVATIONS)
         self.bias = checks.flag("bias", bias)
         self.scale = checks.real("scale", scale)

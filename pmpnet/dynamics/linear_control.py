@@ -84,7 +84,7 @@ def LinearControl(
     >>> rotation.f(0.0, np.array([[1.0, 2.0]]), np.array([2.0])).tolist()
     [[-4.0, 2.0]]
     """
-    dim = checks.integer("dim", dim, 1)
+    dim = checks.size("dim", dim, 1)
     scale = checks.real("scale", scale)
     if isinstance(fields, str):
         family = FeatureFields(dim, fields, degree=degree, width=width, scale=scale)
@@ -105,7 +105,7 @@ class FeatureFields(Dynamics):
     def __init__(self, dim: int, family: str, *, degree: int, width: float, scale: float) -> None:
         self.dim = dim
         self.family = checks.choice("fields", family, FAMILIES, "or a list of your own fields")
-        self.degree = checks.integer("degree", degree, 0) if family != "constant" else 0
+        self.degree = checks.size("degree", degree, 0) if family != "constant" else 0
         self.width = checks.real("width", width, above=0.0)
         self.scale = scale
         self.monomials = monomials(dim, self.degree)

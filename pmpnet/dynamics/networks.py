@@ -130,8 +130,8 @@ class TwoLayer(Network):
         *,
         scale: float = 1.0,
     ) -> None:
-        d = checks.integer("dim", dim, 1)
-        self.hidden = checks.integer("hidden", hidden, 1)
+        d = checks.size("dim", dim, 1)
+        self.hidden = checks.size("hidden", hidden, 1)
         super().__init__(d, self.hidden, activation, scale)
         self.bias = checks.flag("bias", bias)
         self.controls = 2 * d * self.hidden + (self.hidden + d if self.bias else 0)
@@ -214,8 +214,8 @@ class Neurons(Network):
     def __init__(
         self, dim: int, particles: int, activation: str = "tanh", *, scale: float = 1.0
     ) -> None:
-        d = checks.integer("dim", dim, 1)
-        self.particles = checks.integer("particles", particles, 1)
+        d = checks.size("dim", dim, 1)
+        self.particles = checks.size("particles", particles, 1)
         super().__init__(d, self.particles, activation, scale)
         self.controls = self.particles * (2 * d + 1)
         self.rows = np.arange(self.controls).reshape(self.particles, -1)
@@ -291,7 +291,7 @@ class Outside(Network):
     def __init__(
         self, dim: int, activation: str = "tanh", bias: bool = True, *, scale: float = 1.0
     ) -> None:
-        d = checks.integer("dim", dim, 1)
+        d = checks.size("dim", dim, 1)
         super().__init__(d, d, activation, scale)
         self.bias = checks.flag("bias", bias)
         self.affine = self.activation == "identity"

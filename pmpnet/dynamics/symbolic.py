@@ -164,11 +164,11 @@ def from_function(
     >>> decay.f(0.0, np.array([[3.0]]), np.array([1.0])).item()
     -2.0
     """
-    x = SX.sym("x", checks.integer("states", states, 1))
-    u = SX.sym("u", checks.integer("controls", controls, 1))
-    theta = SX.sym("theta", checks.integer("parameters", parameters, 0))
+    x = SX.sym("x", checks.size("states", states, 1))
+    u = SX.sym("u", checks.size("controls", controls, 1))
+    theta = SX.sym("theta", checks.size("parameters", parameters, 0))
     t = SX.sym("t")
-    inputs = [t, x, u] + [theta] * (parameters > 0)
+    inputs = [t, x, u, theta] if parameters else [t, x, u]
     value = evaluated("f", f, inputs, "as f(t, x, u), or f(t, x, u, theta) with parameters,")
     return Symbolic(x, u, value, t, theta if parameters else None, scale=scale)
 

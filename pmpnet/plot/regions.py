@@ -75,7 +75,7 @@ def decision_boundary(
     problem = as_solution(solution).problem
     dim, classes = problem.dynamics.dim, problem.classes
     checks.has_classes(classes)
-    resolution = checks.integer("resolution", resolution, 2)
+    resolution = checks.size("resolution", resolution, 2)
     inputs, states_of = _inputs(problem, lift)
     if extent is None:
         checks.located(inputs is not None)

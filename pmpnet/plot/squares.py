@@ -53,7 +53,7 @@ def flow(
     """
     problem = as_solution(solution).problem
     checks.plane(problem.dynamics.dim)
-    lines = checks.integer("lines", lines, 2)
+    lines = checks.size("lines", lines, 2)
     box = around(problem.initial_states) if extent is None else checks.extent(extent)
     families = _grid_lines(box, lines)
 

@@ -161,7 +161,7 @@ def direct(
     seed = checks.integer("seed", seed, 0)
     callback = checks.callback(callback)
     checks.choice("transcription", transcription, KINDS)
-    degree = checks.integer("degree", degree, 1)
+    degree = checks.size("degree", degree, 1)
     checks.choice("points", points, ("radau", "legendre"))
     told = _options(solver, options, max_iter, tol, checks.flag("progress", progress))
     begun = perf_counter()

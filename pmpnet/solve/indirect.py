@@ -111,7 +111,7 @@ def indirect(
     solve = METHODS[checks.choice("method", method, METHODS)]
     options = dict(
         max_nodes=checks.integer("max_nodes", max_nodes, 2),
-        segments=checks.integer("segments", segments, 1),
+        segments=checks.size("segments", segments, 1),
     )
     principle = Principle(problem)
     smoothings = _smoothings(problem, smoothing)[::-1]  # the next one last

@@ -127,7 +127,7 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
                 seed=checks.integer("seed", seed, 0),
                 options=options,
             )
-            needles = checks.integer("needles", needles, 0)
+            needles = checks.size("needles", needles, 0)
             if needles:
                 checks.searchable(problem.constraints, problem.penalty)
             starts = checks.integer("starts", starts, 1)

@@ -64,7 +64,7 @@ def lbfgs(reduced: Reduced, v: np.ndarray, memory: int = 20) -> Steps:
     >>> round(pmpnet.solve.lbfgs(problem).cost, 10)
     0.0833333333
     """
-    memory = checks.integer("memory", memory, 1)
+    memory = checks.size("memory", memory, 1)
     checks.entry_by_entry("lbfgs", reduced.entrywise, repr(reduced.problem.penalty))
     v = reduced.project(v)
     if reduced.thresholds(v).any():

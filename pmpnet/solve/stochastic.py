@@ -164,7 +164,8 @@ def proximal_adam(
     size = min(checks.integer("batch_size", batch_size, 1), M)
     rate = checks.real("learning_rate", learning_rate, above=0.0)
     checks.choice("schedule", schedule, SCHEDULES)
-    decay = 0.0 if average == 0 else checks.fraction("average", average)
+    average = checks.real("average", average, least=0.0)
+    decay = checks.fraction("average", average) if average else 0.0
     beta1, beta2 = checks.fraction("beta1", beta1), checks.fraction("beta2", beta2)
     epsilon = checks.real("epsilon", epsilon, above=0.0)
     checks.entry_by_entry(

@@ -163,9 +163,7 @@ def accelerated(
     ``curvature`` is a memory that another solve has left, of a problem like this one: it is gone
     on with, and left to the next.
     """
-    memory = (
-        Memory(reduced, checks.integer("memory", memory, 1)) if curvature is None else curvature
-    )
+    memory = Memory(reduced, checks.size("memory", memory, 1)) if curvature is None else curvature
     trials = checks.integer("trials", trials, 0)
     x = reduced.evaluate(v)
     yield Step(x)
