@@ -1,0 +1,686 @@
+"""Seconds to the same cost, beside what users would pick instead.
+
+    python -m benchmarks.time_to_cost [--cases abcd] [--seeds 3] [--quick] [--out FOLDER]
+
+Everybody has the same problem, start, discretisation and threads, and costs that agree to 1e-10 at
+the start and at a random control; nothing that is compiled or constructed is on the clock, and is
+told beside it. Costs are those of all samples. The target is a cost within 1e-3, relative, of the
+best that anybody found in the run; "-" is not reached. Medians over seeds, of which each draws other
+samples and another start.
+
+a  two moons, d = 2, N = 20, L2(1e-2), M = 50, 200, 1000: msa beside CasADi's IPOPT with exact
+   Hessians: multiple shooting with Euler's step, and Radau collocation of degree 3. The control of
+   each of IPOPT's iterates is priced, off the clock, by the sweep: by Euler's for shooting, and for
+   collocation by Runge and Kutta's, which is also what msa then solves.
+b  two moons as above and spirals, d = 4, N = 50, L2(1e-3), M = 1,000 and 10,000, full batches: msa
+   beside Adam and L-BFGS of PyTorch, eager and compiled, Adam of optax and scipy's L-BFGS-B on
+   JAX's compiled gradient. Adam's rate is the fastest of six, for every problem and seed.
+c  two moons, M = 100,000, and spirals, M = 10,000, to 1e-3 of the cost to be gained: stochastic
+   (progressive) beside Adam on minibatches. Rate and batch are the fastest of 15 pairs, found on
+   the first seed. Its costs are priced every ten steps, off the clock.
+d  digits, 1,797 rows of 64: seconds of training until the test accuracy, beside scikit-learn's
+   MLPClassifier and PyTorch's Adam on the same network. Ours is as `python -m pmpnet train` does
+   it, clouds and all, and its iterations are the fewest, of multiples of five, that reach it; theirs
+   are scored after every epoch, off the clock, and Adam's rate is the fastest of five on each split.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from time import perf_counter
+
+import numpy as np
+
+from . import clock
+from .peers import Network, Programme, Reached, installed, jax_cost, ours, torch_cost
+
+NEAR = 1e-3
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+MINI_RATES, BATCHES = (0.003, 0.01, 0.03, 0.1, 0.3), (256, 1024, 4096)
+BUDGET, CHECK, EPOCHS = 1500, 10, 60
+IPOPT_LIMIT = 600.0
+ACCURACIES, DIGITS_RATES = (0.96, 0.97, 0.975, 0.98), (0.0003, 0.001, 0.003, 0.01, 0.03)
+
+
+def network(case: str, samples: int, seed: int, scheme: str = "euler") -> tuple:
+    """Return a problem of `benchmarks.methods` as peers are told it, and the start."""
+    from .methods import CASES, problem
+
+    data, dim, steps, control_cost, _ = CASES[case]
+    p = problem(data, dim, steps, control_cost, seed, samples)
+    s = p.samples
+    head = np.asarray(p.terminal_cost.readout)
+    beta = float(np.max(control_cost.l2))
+    net = Network(s.x, s.y_terminal, steps, head, beta, scheme)
+    return net, 0.1 * np.random.default_rng(seed).standard_normal(net.shape)
+
+
+def agree(net: Network, start: np.ndarray) -> None:
+    """See to it that every peer's cost is ours, at the start and at a random control."""
+    mine = ours(net)
+    for u in (start, np.random.default_rng(99).standard_normal(net.shape)):
+        costs = {"pmpnet": mine(u)[0]}
+        if installed("torch"):
+            import torch
+
+            costs["PyTorch"] = torch_cost(net)(*map(torch.from_numpy, (u, net.x, net.y))).item()
+        if installed("jax"):
+            costs["JAX"] = float(jax_cost(net)(u, net.x, net.y))
+        for name, cost in costs.items():
+            assert abs(cost - costs["pmpnet"]) <= 1e-10 * abs(cost), (name, costs)
+
+
+def seconds_to(run: Callable, target: float) -> tuple[float, float]:
+    """Return the seconds of ``run(observe)`` until it observes the target, and its least cost."""
+    least, begun = np.inf, perf_counter()
+
+    def observe(cost):
+        nonlocal least
+        least = min(least, float(cost))
+        if cost <= target:
+            raise Reached
+
+    try:
+        run(observe)
+    except Reached:
+        return perf_counter() - begun, least
+    return np.inf, least
+
+
+# -------------------------------------------------------------------------------- a: IPOPT
+
+
+def beside_ipopt(told, seeds: range) -> list[dict]:
+    rows = []
+    for samples in (50,) if told.quick else (50, 200, 1000):
+        for collocation in (False, True):
+            for seed in seeds:
+                scheme = "rk4" if collocation else "euler"
+                net, start = network("A", samples, seed, scheme)
+                rows += against_programme(net, start, collocation, seed)
+    return rows
+
+
+def against_programme(net: Network, start: np.ndarray, collocation: bool, seed: int) -> list[dict]:
+    from pmpnet import solve
+
+    problem = net.problem()
+    problem.cost(start)  # compiled, or read from disk
+    begun = perf_counter()
+    programme = Programme(net, start, collocation, IPOPT_LIMIT)
+    built, begun = perf_counter() - begun, perf_counter()
+    done = programme.solve()
+    total = perf_counter() - begun
+    costs = [problem.cost(u) for _, u in programme.found]
+    long = solve.msa(problem, start, max_iter=3000, tol=1e-9)
+    best = min(*costs, long.cost)
+    target = best + NEAR * abs(best)
+
+    def run(observe):
+        solve.msa(problem, start, max_iter=3000, tol=0, callback=lambda row: observe(row["cost"]))
+
+    mine = [seconds_to(run, target)[0] for _ in range(3)]
+    reached = [
+        t - begun for (t, _), cost in zip(programme.found, costs, strict=True) if cost <= target
+    ]
+    own = [
+        t - begun
+        for (t, _), cost in zip(programme.found, costs, strict=True)
+        if abs(cost - costs[-1]) <= NEAR * abs(costs[-1])
+    ]
+    case = f"moons, {'RK4 / collocation' if collocation else 'Euler / shooting'}"
+    what = dict(part="a", case=case, M=len(net.x), seed=seed)
+    return [
+        dict(what, method="msa", seconds=float(np.median(mine)), cost=long.cost / best - 1,
+             whole=float(long.history["seconds"][-1])),
+        dict(what, method="IPOPT", seconds=min(reached, default=np.inf), cost=costs[-1] / best - 1,
+             own=min(own), whole=total, built=built, iterations=done["iter_count"],
+             status=done["return_status"]),
+    ]  # fmt: skip
+
+
+# -------------------------------------------------------------------------- b: full batches
+
+
+def full_batches(told, seeds: range) -> list[dict]:
+    rows = []
+    for case, name in (("A", "moons"), ("B", "spirals")):
+        for samples in (1000,) if told.quick else (1000, 10_000):
+            turns = 3 if samples == 1000 else 1
+            for seed in seeds:
+                net, start = network(case, samples, seed)
+                agree(net, start)
+                for method, found in on_all_samples(net, start, turns).items():
+                    rows.append(
+                        dict(part="b", case=name, M=samples, seed=seed, method=method, **found)
+                    )
+                    print(".", end="", file=sys.stderr, flush=True)
+    return rows
+
+
+def on_all_samples(net: Network, start: np.ndarray, turns: int) -> dict[str, dict]:
+    """Return seconds and least cost of every method from one start."""
+    from pmpnet import solve
+
+    problem = net.problem()
+    methods = {}
+
+    def msa(observe):
+        solve.msa(problem, start, max_iter=BUDGET, tol=0, callback=lambda r: observe(r["cost"]))
+
+    methods["msa"] = msa
+    best = min(
+        solve.msa(problem, start, max_iter=BUDGET, tol=1e-9).cost,
+        solve.lbfgs(problem, start, max_iter=BUDGET, tol=1e-9).cost,
+    )
+    found: dict[str, dict] = {}
+    if installed("jax", "optax"):
+        methods["JAX L-BFGS-B"] = jax_lbfgs(net, start)
+        _, least = seconds_to(methods["JAX L-BFGS-B"], -np.inf)
+        best = min(best, least)
+    target = best + NEAR * abs(best)
+    rate = tuned(net, start, target)
+    if installed("jax", "optax"):
+        methods["JAX Adam"] = jax_adam(net, start, rate or 0.1)
+    if installed("torch"):
+        for compiled in (False, True):
+            mark = ", compiled" if compiled else ""
+            methods["PyTorch Adam" + mark] = torch_adam(net, start, rate or 0.1, compiled)
+            methods["PyTorch L-BFGS" + mark] = torch_lbfgs(net, start, compiled)
+    for name in list(methods):  # compiled before the clock starts
+        begun = perf_counter()
+        try:
+            seconds_to(methods[name], np.inf)
+        except Exception as refused:  # a compiler that is not there, say
+            print(f"{name} left out: {type(refused).__name__}: {refused}"[:200], file=sys.stderr)
+            del methods[name]
+        found[name] = dict(first=perf_counter() - begun, rate=rate if "Adam" in name else None)
+    times: dict[str, list] = {name: [] for name in methods}
+    for _ in range(turns):
+        for name, run in methods.items():
+            if "Adam" in name and rate is None:
+                times[name].append((np.inf, np.nan))
+            else:
+                times[name].append(seconds_to(run, target))
+    return {
+        name: dict(found[name], seconds=float(np.median([s for s, _ in t])),
+                   cost=min(c for _, c in t) / best - 1)
+        for name, t in times.items()
+    }  # fmt: skip
+
+
+def tuned(net: Network, start: np.ndarray, target: float) -> float | None:
+    """Return the rate with which Adam needs the fewest steps to the target, or None."""
+    best, fewest = None, BUDGET
+    for rate in sorted(RATES, key=lambda r: abs(np.log(r / 0.1))):
+        steps = 0
+
+        def observe(cost, limit=fewest):
+            nonlocal steps
+            steps += 1
+            if cost <= target or steps >= limit:
+                raise Reached
+
+        make = jax_adam if installed("jax", "optax") else torch_adam
+        try:
+            make(net, start, rate)(observe)
+        except Reached:
+            if steps < fewest:
+                best, fewest = rate, steps
+    return best
+
+
+def jax_adam(net: Network, start: np.ndarray, rate: float) -> Callable:
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    cost, adam = jax_cost(net), optax.adam(rate)
+    x, y = jnp.asarray(net.x), jnp.asarray(net.y)
+
+    @jax.jit
+    def step(u, state, x, y):
+        value, slope = jax.value_and_grad(cost)(u, x, y)
+        move, state = adam.update(slope, state)
+        return optax.apply_updates(u, move), state, value
+
+    def run(observe):
+        u = jnp.asarray(start)
+        state = adam.init(u)
+        for _ in range(BUDGET):
+            u, state, value = step(u, state, x, y)
+            observe(float(value))
+
+    return run
+
+
+def jax_lbfgs(net: Network, start: np.ndarray) -> Callable:
+    from scipy.optimize import minimize
+
+    from .peers import jax_round
+
+    evaluate = jax_round(net, jax_cost(net))
+
+    def run(observe):
+        def value(v):
+            cost, slope = evaluate(v.reshape(net.shape))
+            observe(cost)
+            return cost, slope.ravel().astype(float)
+
+        options = dict(maxiter=BUDGET, maxfun=BUDGET, maxcor=20, ftol=0.0, gtol=1e-10)
+        minimize(value, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+
+    return run
+
+
+def torch_adam(net: Network, start: np.ndarray, rate: float, compiled: bool = False) -> Callable:
+    import torch
+
+    cost, (x, y) = torch_of(net, compiled), map(torch.from_numpy, (net.x, net.y))
+
+    def run(observe):
+        u = torch.from_numpy(start.copy()).requires_grad_()
+        adam = torch.optim.Adam([u], lr=rate)
+        for _ in range(BUDGET):
+            adam.zero_grad()
+            value = cost(u, x, y)
+            value.backward()
+            observe(value.item())
+            adam.step()
+
+    return run
+
+
+def torch_lbfgs(net: Network, start: np.ndarray, compiled: bool = False) -> Callable:
+    import torch
+
+    cost, (x, y) = torch_of(net, compiled), map(torch.from_numpy, (net.x, net.y))
+
+    def run(observe):
+        u = torch.from_numpy(start.copy()).requires_grad_()
+        lbfgs = torch.optim.LBFGS(
+            [u], max_iter=BUDGET, history_size=20, line_search_fn="strong_wolfe",
+            tolerance_grad=1e-10, tolerance_change=0.0,
+        )  # fmt: skip
+
+        def closure():
+            lbfgs.zero_grad()
+            value = cost(u, x, y)
+            value.backward()
+            observe(value.item())
+            return value
+
+        lbfgs.step(closure)
+
+    return run
+
+
+COMPILED: dict[tuple, Callable] = {}
+
+
+def torch_of(net: Network, compiled: bool) -> Callable:
+    """Return the cost; compiled once for problems of one size and head."""
+    import torch
+
+    if not compiled:
+        return torch_cost(net)
+    key = net.x.shape, net.steps, net.beta, net.head.tobytes()
+    if key not in COMPILED:
+        COMPILED[key] = torch.compile(torch_cost(net), fullgraph=True, dynamic=False)
+    return COMPILED[key]
+
+
+# -------------------------------------------------------------------------- c: minibatches
+
+
+def minibatches(told, seeds: range) -> list[dict]:
+    from pmpnet import solve
+
+    rows = []
+    sizes = (("A", "moons", 10_000 if told.quick else 100_000), ("B", "spirals", 10_000))
+    for case, name, samples in sizes[: 1 if told.quick else 2]:
+        choice: dict[str, tuple] = {}
+        for seed in seeds:
+            net, start = network(case, samples, seed)
+            agree(net, start)
+            problem = net.problem()
+            first = problem.cost(start)
+            best = solve.msa(problem, start, max_iter=300, tol=1e-8).cost
+            target = best + NEAR * (first - best)
+            mine = [progressive(problem, start, target, seed) for _ in range(3)]
+            what = dict(part="c", case=name, M=samples, seed=seed)
+            rows.append(dict(what, method="stochastic", seconds=np.median([s for s, _ in mine]),
+                             epochs=mine[0][1], rate=None, batch=None))  # fmt: skip
+            peers = {}
+            if installed("jax", "optax"):
+                peers["JAX Adam"] = jax_batches
+            if installed("torch"):
+                peers["PyTorch Adam"] = torch_batches
+            for method, steps in peers.items():
+                if (
+                    not choice
+                ):  # the first peer's choice is the choice of all: the steps are the same
+                    choice["all"] = fastest_pair(steps, net, start, problem, target, seed)
+                rate, batch = choice["all"]
+                seconds, epochs, cost = to_target(
+                    steps(net, start, rate, batch, seed), problem, target, batch
+                )
+                rows.append(dict(what, method=method, seconds=seconds, epochs=epochs, rate=rate,
+                                 batch=batch, cost=cost / best - 1))  # fmt: skip
+                print(".", end="", file=sys.stderr, flush=True)
+    return rows
+
+
+def progressive(problem, start: np.ndarray, target: float, seed: int) -> tuple[float, float]:
+    """Return the seconds and the epochs until the cost over all samples is the target."""
+    from pmpnet import solve
+
+    found = solve.stochastic(problem, start, max_iter=60, tol=1e-5, seed=seed)
+    h = found.history[1:]  # the start is priced before
+    reached = h["cost"] <= target
+    if not reached.any():
+        return np.inf, np.inf
+    return float(h["seconds"][reached][0]), float(h["sweeps"][reached][0]) / 2
+
+
+def to_target(
+    steps: Iterator, problem, target: float, batch: int, limit: float = np.inf
+) -> tuple[float, float, float]:
+    """Return seconds and epochs of steps until their controls have the target, and the last cost."""
+    M = problem.samples.count
+    next(steps)  # compiled
+    seconds, done, cost = 0.0, 0, np.inf
+    while done * batch <= EPOCHS * M and seconds <= limit:
+        start = perf_counter()
+        u = next(steps)
+        seconds += perf_counter() - start
+        done += CHECK
+        cost = problem.cost(u)
+        if cost <= target:
+            return seconds, done * batch / M, cost
+    return np.inf, np.inf, cost
+
+
+def fastest_pair(steps, net, start, problem, target, seed) -> tuple[float, int]:
+    best, least = (0.03, 1024), np.inf
+    for batch in BATCHES:
+        for rate in sorted(MINI_RATES, key=lambda r: abs(np.log(r / 0.03))):
+            seconds, _, _ = to_target(
+                steps(net, start, rate, batch, seed), problem, target, batch, limit=least
+            )
+            if seconds < least:
+                best, least = (rate, batch), seconds
+    return best
+
+
+def batches(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield indices (CHECK, size) of shuffled epochs."""
+    rng, left = np.random.default_rng(seed), np.empty(0, int)
+    while True:
+        while len(left) < CHECK * size:
+            left = np.concatenate([left, rng.permutation(count)])
+        yield left[: CHECK * size].reshape(CHECK, size)
+        left = left[CHECK * size :]
+
+
+def jax_batches(net, start, rate: float, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield controls after every ten steps; first the start, when all is compiled."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    cost, adam = jax_cost(net), optax.adam(rate)
+    x, y = jnp.asarray(net.x), jnp.asarray(net.y)
+
+    @jax.jit
+    def ten(u, state, index, x, y):
+        def step(carry, rows):
+            u, state = carry
+            move, state = adam.update(jax.grad(cost)(u, x[rows], y[rows]), state)
+            return (optax.apply_updates(u, move), state), None
+
+        return jax.lax.scan(step, (u, state), index)[0]
+
+    index = batches(len(net.x), size, seed)
+    u = jnp.asarray(start)
+    state = adam.init(u)
+    jax.block_until_ready(ten(u, state, next(index), x, y))
+    yield start
+    for rows in index:
+        u, state = ten(u, state, rows, x, y)
+        yield np.asarray(u)
+
+
+def torch_batches(net, start, rate: float, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield controls after every ten steps, first the start."""
+    import torch
+
+    cost, (x, y) = torch_cost(net), map(torch.from_numpy, (net.x, net.y))
+    u = torch.from_numpy(start.copy()).requires_grad_()
+    adam = torch.optim.Adam([u], lr=rate)
+    yield start
+    for index in batches(len(net.x), size, seed):
+        for rows in torch.from_numpy(index):
+            adam.zero_grad()
+            cost(u, x[rows], y[rows]).backward()
+            adam.step()
+        yield u.detach().numpy()
+
+
+# ------------------------------------------------------------------------------- d: digits
+
+
+def digits(told, seeds: range) -> list[dict]:
+    from .real_data import table
+
+    data, rows = table("digits"), []
+    for seed in seeds:
+        passed = {
+            "pmpnet train": ours_on_digits(data, seed, 40 if told.quick else 120),
+            "MLPClassifier": sklearn_on_digits(data, seed),
+        }
+        if installed("torch"):
+            grid = [torch_on_digits(data, seed, rate) for rate in DIGITS_RATES]
+            passed["PyTorch Adam"] = {a: min(member[a] for member in grid) for a in ACCURACIES}
+        for method, times in passed.items():
+            for accuracy, seconds in times.items():
+                case = f"digits, {accuracy:.1%}"
+                rows.append(
+                    dict(part="d", case=case, M=1797, seed=seed, method=method, seconds=seconds)
+                )
+        print(".", end="", file=sys.stderr, flush=True)
+    return rows
+
+
+def ours_on_digits(data, seed: int, most: int) -> dict[float, float]:
+    from pmpnet import tables
+
+    found = dict.fromkeys(ACCURACIES, np.inf)
+    tables.train(data, seed=seed, max_iter=1)  # compiled, or read from disk
+    for iterations in range(5, most + 1, 5):
+        begun = perf_counter()
+        fit = tables.train(data, seed=seed, max_iter=iterations)
+        seconds = perf_counter() - begun
+        for accuracy in ACCURACIES:
+            if fit.annotations["table"]["test_score"] >= accuracy:
+                found[accuracy] = min(found[accuracy], seconds)
+        if fit.nit < iterations or np.isfinite(found[ACCURACIES[-1]]):
+            break
+    return found
+
+
+def split(data, seed: int) -> tuple[np.ndarray, ...]:
+    """Return standardised rows and labels of both parts."""
+    from sklearn.preprocessing import StandardScaler
+
+    from pmpnet import tables
+
+    train, test = tables.split(data, seed=seed)
+    scale = StandardScaler().fit(data.x[train])
+    return (
+        scale.transform(data.x[train]),
+        data.y[train],
+        scale.transform(data.x[test]),
+        data.y[test],
+    )
+
+
+def epochs_to(epoch: Callable, score: Callable, most: int) -> dict[float, float]:
+    found, seconds = dict.fromkeys(ACCURACIES, np.inf), 0.0
+    for _ in range(most):
+        begun = perf_counter()
+        epoch()
+        seconds += perf_counter() - begun
+        reached = score()
+        for accuracy in ACCURACIES:
+            if reached >= accuracy:
+                found[accuracy] = min(found[accuracy], seconds)
+    return found
+
+
+def sklearn_on_digits(data, seed: int) -> dict[float, float]:
+    from sklearn.neural_network import MLPClassifier
+
+    x, y, x_test, y_test = split(data, seed)
+    model = MLPClassifier(random_state=seed)
+    return epochs_to(
+        lambda: model.partial_fit(x, y, classes=np.unique(y)),
+        lambda: model.score(x_test, y_test),
+        200,
+    )
+
+
+def torch_on_digits(data, seed: int, rate: float) -> dict[float, float]:
+    import torch
+    from torch import nn
+
+    x, y, x_test, y_test = map(torch.from_numpy, split(data, seed))
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10)).double()
+    adam, loss = (
+        torch.optim.Adam(model.parameters(), lr=rate, weight_decay=1e-4),
+        nn.CrossEntropyLoss(),
+    )
+
+    def epoch():
+        for rows in torch.randperm(len(x)).split(200):
+            adam.zero_grad()
+            loss(model(x[rows]), y[rows]).backward()
+            adam.step()
+
+    def score():
+        with torch.no_grad():
+            return float((model(x_test).argmax(1) == y_test).double().mean())
+
+    return epochs_to(epoch, score, 100)
+
+
+# ---------------------------------------------------------------------------------- tables
+
+PARTS = {"a": beside_ipopt, "b": full_batches, "c": minibatches, "d": digits}
+OURS = ("msa", "stochastic", "pmpnet train")
+
+
+def summary(rows: list[dict]) -> list[dict]:
+    """Return medians over seeds, with how many times longer than ours."""
+    groups: dict[tuple, dict[str, list]] = {}
+    for row in rows:
+        key = row["part"], row["case"], row["M"]
+        groups.setdefault(key, {}).setdefault(row["method"], []).append(row)
+    found = []
+    for (part, case, samples), methods in groups.items():
+        mine = {r["seed"]: r["seconds"] for name in OURS for r in methods.get(name, [])}
+        for method, members in methods.items():
+            # where neither got there, neither was faster
+            with np.errstate(invalid="ignore"):
+                times = np.array([(mine[r["seed"]], r["seconds"]) for r in members])
+                longer = np.nan_to_num(times[:, 1] / times[:, 0], nan=1.0, posinf=np.inf)
+            more = {
+                key: float(np.median([r[key] for r in members]))
+                for key in (
+                    "own",
+                    "whole",
+                    "built",
+                    "first",
+                    "epochs",
+                    "rate",
+                    "batch",
+                    "iterations",
+                    "cost",
+                )
+                if members[0].get(key) is not None
+            }
+            found.append(dict(part=part, case=case, M=samples, method=method, seeds=len(members),
+                              reached=int(np.isfinite(times[:, 1]).sum()),
+                              seconds=float(np.median(times[:, 1])), longer=float(np.median(longer)),
+                              **more))  # fmt: skip
+    return found
+
+
+def table(found: list[dict]) -> None:
+    print(f"{'':>34}{'M':>8}  {'method':<26}{'seconds':>10}{'x ours':>9}{'reached':>9}  beside")
+    for r in found:
+        shown = f"{r['seconds']:.4g}" if np.isfinite(r["seconds"]) else "-"
+        longer = f"{r['longer']:.1f}" if np.isfinite(r["longer"]) else "-"
+        beside = ", ".join(
+            f"{key} {r[key]:.3g}"
+            for key in (
+                "own",
+                "whole",
+                "built",
+                "first",
+                "epochs",
+                "rate",
+                "batch",
+                "iterations",
+                "cost",
+            )
+            if key in r
+        )
+        print(f"{r['part']} {r['case']:>32}{r['M']:>8}  {r['method']:<26}{shown:>10}{longer:>9}"
+              f"{r['reached']:>5} / {r['seeds']}  {beside}")  # fmt: skip
+
+
+def figure(found: list[dict], plt):
+    """Draw seconds to the target: a row per problem, a mark per method."""
+    cases = list(dict.fromkeys((r["case"], r["M"]) for r in found))[::-1]
+    names = list(dict.fromkeys(r["method"] for r in found))
+    drawn, axes = plt.subplots(figsize=(8.5, 0.42 * len(cases) + 1.4))
+    marks = "osD^v<>PX*hdp"
+    for i, name in enumerate(names):
+        points = [(r["seconds"], cases.index((r["case"], r["M"]))) for r in found
+                  if r["method"] == name and np.isfinite(r["seconds"])]  # fmt: skip
+        if points:
+            style = dict(color="black", zorder=3) if name in OURS else dict(alpha=0.8)
+            axes.plot(*zip(*points, strict=True), marks[i % len(marks)], label=name, **style)
+    axes.set_yticks(range(len(cases)), [f"{case}, M = {samples:,}" for case, samples in cases])
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds to the same cost, or accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return drawn
+
+
+def main() -> None:
+    parser = clock.options(__doc__)
+    parser.add_argument("--cases", default="abcd")
+    parser.add_argument("--seeds", type=int, default=3)
+    told = parser.parse_args()
+    clock.hold(told.threads)
+    if installed("torch"):
+        import torch
+
+        torch.set_num_threads(told.threads)
+    rows: list[dict] = []
+    print(f"{clock.machine()}, {told.threads} threads, {told.seeds} seeds", flush=True)
+    for case in told.cases:
+        found = PARTS[case](told, range(1 if told.quick else told.seeds))
+        print(file=sys.stderr)
+        table(summary(found))
+        rows += found
+        clock.write(told, "time_to_cost", summary(rows), figure)
+
+
+if __name__ == "__main__":
+    main()
