@@ -18,6 +18,7 @@ _HOMES = {
 }
 _MODULES = (
     "constraints",
+    "analysis",
     "datasets",
     "dynamics",
     "losses",
@@ -26,6 +27,7 @@ _MODULES = (
     "schemes",
     "solve",
     "tables",
+    "starts",
 )
 
 __all__ = [*_HOMES, *_MODULES]

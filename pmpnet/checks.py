@@ -1782,3 +1782,169 @@ def table_columns(value: Any, columns: list[str]) -> np.ndarray:
             f"{', '.join(columns)}."
         )
     return array
+
+
+# -------------------------------------------------------------------------------- analysis
+
+A_SOLUTION = "what a method of pmpnet.solve returns (max_iter=0 makes one of given controls)"
+
+
+def stands_still(fine: bool) -> None:
+    """Check that zero controls do not move the samples."""
+    if not fine:
+        raise ValueError(
+            "the samples move under zero controls (a drift, a bias outside the control): layers that are "
+            "zero cannot be dropped without changing the flow."
+        )
+
+
+def norm_order(value: Any) -> float:
+    """Return the order of a vector norm."""
+    if value not in (1, 2, math.inf):
+        raise ValueError(f"norm={_of(value)} is not known: write 1, 2 or numpy.inf.")
+    return value
+
+
+def some_layer_moves(fine: bool) -> None:
+    """Check that there is a speed to keep constant."""
+    if not fine:
+        raise ValueError("all layers are zero: they have no speed; give times=.")
+
+
+def layer_per_layer(given: int, layers: int) -> None:
+    """Check that a grid has an interval for every layer."""
+    if given != layers:
+        raise ValueError(
+            f"times has {given} intervals for {layers} layers: give {layers + 1} times."
+        )
+
+
+def no_path_multipliers(fine: bool) -> None:
+    """Check that there is nothing in time that would have to be told other times."""
+    if not fine:
+        raise ValueError(
+            "the problem has constraints along the path, whose multipliers belong to its own times: "
+            "leave them out with problem.replace(constraints=...) and solve.msa(..., max_iter=0) first."
+        )
+
+
+def homogeneous(fine: bool) -> None:
+    """Check that a control is a speed."""
+    if not fine:
+        raise ValueError(
+            "other times would be another flow: they are free only where f(x, a u) = a f(x, u) and f "
+            "does not know the time (Layer, Outside with relu, LinearControl without drift)."
+        )
+
+
+def refinements(value: Any) -> list[int]:
+    """Return into how many parts every interval is cut, several times."""
+    return [integer("refine", n, 1) for n in several("refine", value)]
+
+
+def several(name: str, value: Any) -> list[Any]:
+    """Return a list of at least one thing."""
+    try:
+        values = list(value)
+    except TypeError:
+        raise TypeError(f"{name}={_of(value)} is not a list: write several in brackets.") from None
+    if not values:
+        raise ValueError(f"{name} is empty: give at least one.")
+    return values
+
+
+def two_layers(layers: int) -> None:
+    """Check that there are layers to compare."""
+    if layers < 2:
+        raise ValueError("weights of one layer have no smoothness in depth: give at least two.")
+
+
+def several_depths(depths: list[int]) -> None:
+    """Check that there are depths to compare."""
+    if len(set(depths)) < 2:
+        raise ValueError(
+            f"an exponent needs at least two depths, but there is only {depths[0]}: solve the problem "
+            "with several numbers of steps (problem.replace(steps=...))."
+        )
+
+
+def reversible(error: float, tol: float) -> None:
+    """Check that states rebuilt backwards are right."""
+    if not error <= tol:
+        raise ValueError(
+            f"the samples rebuilt backwards are off by {error:.2g} of their size, more than tol={tol:g}: "
+            "their gradient would be wrong. Use problem.gradient, more steps, smoother weights, or "
+            "scheme='heun', which rebuilds better."
+        )
+
+
+def homogeneous_units(fine: bool, dynamics: str, allowed: Iterable[str]) -> None:
+    """Check that hidden units may be scaled."""
+    if not fine:
+        raise ValueError(
+            f"{dynamics} has no hidden units whose weights may be scaled: that needs TwoLayer or Neurons "
+            f"with activation {', '.join(allowed)}."
+        )
+
+
+def priced_by_size(fine: bool, penalty: str) -> None:
+    """Check that a control cost has a cheapest scale of every hidden unit."""
+    if not fine:
+        raise ValueError(
+            f"weights are balanced under a control cost of L1, L2 and Kinetic, not {penalty}: price the "
+            "solution on such a problem first (problem.replace(control_cost=...), max_iter=0)."
+        )
+
+
+def same_dimension(given: int, needed: int) -> None:
+    """Check that two flows live in one space."""
+    if given != needed:
+        raise ValueError(
+            f"other has dimension {given} and solution {needed}: flows are compared in one space."
+        )
+
+
+def shared_control(fine: bool) -> None:
+    """Check that all layers have the same control."""
+    if not fine:
+        raise ValueError(
+            "truncated costates are for a control that all layers share: give every row the same "
+            "values, such as numpy.tile(row, (N, 1))."
+        )
+
+
+def solver(value: Any) -> None:
+    """Check that something solves problems."""
+    if not callable(value):
+        raise TypeError(
+            f"solve={_of(value)} cannot be called: give a method such as pmpnet.solve.msa."
+        )
+
+
+def sample_sizes(value: Any, most: int) -> list[int]:
+    """Return how many samples to draw, several times."""
+    sizes = [integer("sizes", n, 1) for n in several("sizes", value)]
+    if max(sizes) > most:
+        raise ValueError(f"sizes has {max(sizes)}, but the problem has {most} samples.")
+    return sizes
+
+
+def start_shape(value: Any) -> tuple[int, int]:
+    """Return the shape of a control."""
+    try:
+        layers, entries = value
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"shape={_of(value)} is not a pair: write problem.control_shape, or (N, c)."
+        ) from None
+    return integer("shape[0]", layers, 1), integer("shape[1]", entries, 1)
+
+
+def spread(value: Any, entries: int) -> np.ndarray:
+    """Return a standard deviation, one for all entries or one each."""
+    array = real_array("std", value, ndim=(0, 1)).reshape(np.shape(value))
+    if array.size == 0 or array.min() < 0 or (array.ndim == 1 and array.shape != (entries,)):
+        raise ValueError(
+            f"std={_of(value)}: write a number that is at least 0, or {entries} of them, one per entry."
+        )
+    return array

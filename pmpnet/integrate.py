@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 
 from .dynamics.base import Dynamics
@@ -67,3 +70,32 @@ def resimulate(
         value = float(penalty.layer_values(np.c_[readout.P, readout.c]).sum())
         terms["readout"] = terms.get("readout", 0.0) + value
     return terms, np.stack(states)
+
+
+def integrated(
+    dynamics: Dynamics,
+    control: np.ndarray | Callable[[float], np.ndarray],
+    times: np.ndarray,
+    x: np.ndarray,
+    theta: np.ndarray,
+    rtol: float,
+) -> np.ndarray:
+    """Return the states (K+1, M, d) at times of x' = f(t, x, u(t)), by DOP853.
+
+    Parameters
+    ----------
+    control : ndarray, shape (K, c), or callable
+        Constant on every interval, or a function of time that is smooth in each.
+    """
+    from scipy.integrate import solve_ivp
+
+    def rates(t: float, packed: np.ndarray, u: np.ndarray | None) -> np.ndarray:
+        return dynamics.f(t, packed.reshape(x.shape), control(t) if u is None else u, theta).ravel()
+
+    states = [x]
+    for k, span in enumerate(pairwise(times)):
+        u = None if callable(control) else control[k]
+        start = states[-1].ravel()
+        done = solve_ivp(rates, span, start, "DOP853", args=(u,), rtol=rtol, atol=rtol * 1e-3)
+        states.append(done.y[:, -1].reshape(x.shape))
+    return np.stack(states)

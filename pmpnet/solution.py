@@ -217,6 +217,27 @@ class Solution:
         terms, states = resimulate(self.problem, self.times, self.controls, self.readouts, rtol)
         return Resimulation(float(sum(terms.values())), terms, states)
 
+    def stopping_time(self, tol: float = 0.0) -> float:
+        """Return the time from which on the control vanishes; see `pmpnet.analysis.stopping_time`.
+
+        Parameters
+        ----------
+        tol : float, default 0.0
+            Entries up to this size count as zero; with 0 only exact zeros do.
+        """
+        from .analysis import stopping_time
+
+        return stopping_time(self, tol)
+
+    def prune(self) -> Solution:
+        """Return the solution without the layers behind the last one that is not zero.
+
+        The flow is the same map; the problem has a shorter horizon. See `pmpnet.analysis.prune`.
+        """
+        from .analysis import prune
+
+        return prune(self)
+
     # -------------------------------------------------------------------- as a map of points
 
     def flow(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
@@ -247,31 +268,19 @@ class Solution:
         ------
         ValueError
             If a layer's step is not invertible this way: its displacement must be a contraction.
+            `pmpnet.analysis.inversion` tells more, with a bound on the error.
 
         References
         ----------
         J. Behrmann et al., Invertible residual networks, ICML 2019.
         """
-        from .integrate import step
+        from .analysis import inversion
 
-        tol, max_iter = checks.real("tol", tol, above=0.0), checks.integer("max_iter", max_iter, 1)
-        p = self.problem
-        x = checks.points(z, p.dynamics.dim, np.float64)
-        theta = checks.parameter_array(parameters, len(x), p.dynamics.parameters, np.float64)
-        for k in range(p.intervals - 1, -1, -1):
-            target, t, h = x, self.times[k], self.times[k + 1] - self.times[k]
-            for _ in range(max_iter):
-                with np.errstate(over="ignore", invalid="ignore"):
-                    after = step(p.dynamics, p.scheme, t, h, x, self.controls[k], theta)
-                    following = target - (after - x)
-                    change = np.abs(following - x).max(initial=0.0)
-                x = following
-                if not change > tol * (1.0 + np.abs(x).max(initial=0.0)):
-                    break
-            checks.inverted(
-                k, bool(np.isfinite(x).all()) and change <= tol * (1 + np.abs(x).max(initial=0.0))
-            )
-        return x
+        tol = checks.real("tol", tol, above=0.0)
+        found = inversion(self, z, tol, max_iter, parameters)
+        failed = np.flatnonzero(~found.converged)
+        checks.inverted(int(failed[-1]) if failed.size else 0, not failed.size)
+        return found.points
 
     def outputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return z(T) = P x(T) + c of new points, (M, q): what the loss reads."""
