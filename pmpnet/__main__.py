@@ -1,8 +1,9 @@
-"""The command line: ``python -m pmpnet demo``, ``train``, ``info``."""
+"""The command line: ``python -m pmpnet demo``, ``train``, ``compare``, ``info``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from . import Problem, __version__, checks, datasets, load, tables, verify
+from . import Problem, __version__, checks, datasets, load, solve, tables, verify
+from .comparison import Comparison, compare
 from .dynamics import Layer
 from .losses import Logistic
 from .penalties import L2
@@ -24,6 +26,7 @@ Optimal control of neural ODEs, solved and certified by Pontryagin's principle.
 
   python -m pmpnet demo                               see it at work, with figures
   python -m pmpnet train FILE.csv --target COLUMN     train a model on a table of yours
+  python -m pmpnet compare                            several methods on one problem, one price
   python -m pmpnet info MODEL.npz                     what a saved model is, and its certificate
 """
 TRAIN = """\
@@ -41,6 +44,36 @@ afterwards, in Python:
   from pmpnet import load, tables
   tables.predict(load("patients.npz"), rows)        rows as in the file, without the target
 """
+COMPARE = """\
+Solve one problem by several methods, from the same start and at the price of the same sweep, and
+print a table: who got where, and for how much.
+"""
+COMPARE_END = f"""\
+methods:
+  {", ".join(solve.__all__[:6])},
+  {", ".join(solve.__all__[6:])}
+  A method's options follow a colon: msa:variant=proximal, adam:learning_rate=0.1,batch_size=100.
+
+columns of the table:
+  cost         J of the control found; "above best" is how far that is from the lowest of all
+  gap          Hamiltonian gap, 0 where the control meets Pontryagin's principle
+  residual     how far the control is from its own proximal step, 0 where it is stationary
+  sweeps       passes over all samples, forward or backward: the price
+  seconds      wall time, without compilation
+  zeros        part of the control that is exactly 0
+  test score   accuracy, or R2, on points held out
+
+examples:
+  python -m pmpnet compare
+  python -m pmpnet compare --data circles --methods msa lbfgs sgd --sweeps 400 --figure circles.png
+  python -m pmpnet compare patients.csv --target diagnosis --seconds 10 --json patients.json
+
+exit status: 0; 1 where a method failed on the way; 2 where something given was wrong.
+"""
+METHODS = ("msa", "lbfgs", "gradient_flow", "adam:learning_rate=0.1")
+PLANES = {"two_moons": (datasets.two_moons, 2), "circles": (datasets.circles, 3),
+          "spirals": (datasets.spirals, 3)}  # fmt: skip
+DATA = (*PLANES, "breast_cancer")
 ADAM_RATE = (
     0.1  # the best of 0.003, 0.01, 0.03, 0.1, 0.3 for the steps that the demonstration takes
 )
@@ -57,14 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 where something given was wrong, said in one sentence on the standard error.
+        0; 1 where a method of a comparison failed; 2 where something given was wrong, said in one
+        sentence on the standard error.
     """
     told = _parser().parse_args(argv)
     try:
-        told.command(told)
+        return told.command(told) or 0
     except BrokenPipeError:  # whoever read our output, head say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"python -m pmpnet: {error}", file=sys.stderr)
         return 2
     return 0
@@ -142,6 +176,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(command=_train)
 
+    beside = commands.add_parser(
+        "compare",
+        help="several methods on one problem",
+        description=COMPARE,
+        epilog=COMPARE_END,
+        formatter_class=shape,
+    )
+    beside.add_argument("file", nargs="?", metavar="FILE.csv", help="a table with a header")
+    beside.add_argument("--target", metavar="COLUMN", help="what to predict of FILE.csv")
+    beside.add_argument(
+        "--data", choices=DATA, help=f"a built-in data set instead of a file ({DATA[0]})"
+    )
+    beside.add_argument(
+        "--methods", nargs="+", metavar="METHOD", default=METHODS,
+        help=f"which, with their options ({' '.join(METHODS)})",
+    )  # fmt: skip
+    beside.add_argument(
+        "--max-iter", metavar="N", type=int, default=500, help="most iterations (%(default)s)"
+    )
+    beside.add_argument(
+        "--tol", metavar="X", type=float, default=1e-6,
+        help="residual that counts as converged, over that of the start (%(default)s)",
+    )  # fmt: skip
+    beside.add_argument("--sweeps", metavar="N", type=float, help="budget of each, in sweeps")
+    beside.add_argument("--seconds", metavar="S", type=float, help="budget of each, in seconds")
+    beside.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of everything random (%(default)s)"
+    )
+    beside.add_argument("--figure", metavar="FILE", help="draw it: a .png, .pdf or .svg")
+    beside.add_argument("--json", metavar="FILE", help="write the table and all histories")
+    beside.set_defaults(command=_compare)
+
     info = commands.add_parser(
         "info", help="describe a saved model", description="Describe and certify a saved model."
     )
@@ -208,6 +274,111 @@ def _info(told: argparse.Namespace) -> None:
         print(_scores(info))
 
 
+# ---------------------------------------------------------------------------------- compare
+
+
+def _compare(told: argparse.Namespace) -> int:
+    figure, written = (None if name is None else Path(name) for name in (told.figure, told.json))
+    if figure is not None:
+        checks.figure_file(figure, "--figure")
+    if written is not None:
+        checks.fresh_file(written, "--json")
+        checks.not_a_folder(written)
+    methods = {spec: _method(spec) for spec in told.methods}
+    budget = {"sweeps": told.sweeps, "seconds": told.seconds}
+    problem, score = _posed(told)
+    print(problem, flush=True)
+    found = compare(
+        problem, methods, max_iter=told.max_iter, tol=told.tol, seed=told.seed, test=score,
+        budget={clock: most for clock, most in budget.items() if most is not None},
+        progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    print(found)
+    for name, solution in found.items():
+        print(f"{name}: {solution.message}")
+    if figure is not None:
+        found.plot().figure.savefig(figure, dpi=150)
+        print(f"drawn in {figure}")
+    if written is not None:
+        written.write_text(json.dumps(_told(found), indent=1) + "\n", encoding="utf-8")
+        print(f"written to {written}")
+    return 1 if found.failures else 0
+
+
+def _method(spec: str) -> tuple[Callable[..., Solution], dict[str, Any]]:
+    """Return a method and its options, of NAME:OPTION=VALUE,OPTION=VALUE."""
+    name, _, rest = spec.partition(":")
+    checks.choice("--methods", name, solve.__all__)
+    options = {}
+    for option in filter(None, rest.split(",")):
+        key, equals, value = option.partition("=")
+        checks.method_option(spec, bool(key and equals and value))
+        options[key.strip()] = _value(value.strip())
+    return getattr(solve, name), options
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _posed(told: argparse.Namespace) -> tuple[Problem, Callable[[Solution], float]]:
+    """Return the problem, and what scores its solutions on points held out."""
+    checks.one_table(told.file, told.target, told.data)
+    if told.file is not None or told.data == "breast_cancer":
+        path, target = told.file or datasets.breast_cancer_file(), told.target or "diagnosis"
+        table = tables.read(path, target)
+        held = tables.split(table, seed=told.seed).test
+        start = tables.train(table, seed=told.seed, max_iter=0)
+
+        def score(solution: Solution) -> float:
+            solution.annotations["table"] = start.annotations["table"]
+            return tables.score(solution, table.x[held], table.y[held])
+
+        return start.problem, score
+    draw, dim = PLANES[told.data or DATA[0]]
+    seed = checks.integer("--seed", told.seed, 0)
+    (x, y), (others, theirs) = draw(1000, seed=seed), draw(1000, seed=seed + 1)
+    return _plane(x, y, dim), lambda solution: solution.score(datasets.lift(others, dim), theirs)
+
+
+def _plane(x: np.ndarray, y: np.ndarray, dim: int = 2) -> Problem:
+    """Return the problem of telling points of the plane apart."""
+    return Problem(
+        Layer(dim),
+        datasets.lift(x, dim),
+        y,
+        terminal_cost=Logistic(readout="train", readout_cost=L2(1e-3)),
+        control_cost=L2(1e-2),
+    )
+
+
+def _told(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as what JSON can say: null where there is no number."""
+    names = found.table.dtype.names
+    rows = [dict(zip(names, row.tolist(), strict=True)) for row in found.table]
+    for row in rows:
+        solution = found.solutions.get(row["name"])
+        if solution is None:
+            row["message"] = f"failed: {found.failures[row['name']]}"
+            continue
+        history = solution.history
+        row["message"] = solution.message
+        row["history"] = {key: history[key].tolist() for key in history.dtype.names}
+    return {"best": found.best, "methods": _finite(rows)}
+
+
+def _finite(value: Any) -> Any:
+    """Return a nest of lists and dicts with None for what is no finite number."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 # ------------------------------------------------------------------------------------- demo
 
 
@@ -219,14 +390,7 @@ def _demo(told: argparse.Namespace) -> None:
     print("The first time, the sweeps are compiled (some 15 s); they are kept for the next time.")
     adam_steps = 100 if told.quick else 1000
 
-    x, y = datasets.two_moons(1000)
-    moons = Problem(
-        Layer(2),
-        x,
-        y,
-        terminal_cost=Logistic(readout="train", readout_cost=L2(1e-3)),
-        control_cost=L2(1e-2),
-    )
+    moons = _plane(*datasets.two_moons(1000))
     test = datasets.two_moons(1000, seed=1)
     print("\n== Two moons: 1000 points of the plane, tested on 1000 others ==")
     print(moons)

@@ -1011,6 +1011,36 @@ def same_problem(name: str, fine: bool) -> None:
         )
 
 
+def score_by(score: Any, solution: Any) -> float:
+    """Return what a user's function scores a solution."""
+    try:
+        return real("its score", score(solution))
+    except Exception as error:
+        raise ValueError(
+            f"test={_of(score)} cannot score a solution ({error}): write (x, y), or a function "
+            "that takes a Solution and returns a number."
+        ) from error
+
+
+def method_option(spec: str, fine: bool) -> None:
+    """Check that a method's option has a name and a value."""
+    if not fine:
+        raise ValueError(
+            f"--methods={spec!r} has an option without a value: write them as in "
+            "adam:learning_rate=0.1,batch_size=100."
+        )
+
+
+def one_table(file: Any, target: Any, data: Any) -> None:
+    """Check that there is one thing to learn from, and a target in a file."""
+    if file is not None and data is not None:
+        raise ValueError(f"{file!r} and --data {data}: give a file or a built-in data set.")
+    if file is not None and target is None:
+        raise ValueError(f"{file!r} has no target: write --target COLUMN, the one to predict.")
+    if file is None and target is not None:
+        raise ValueError(f"--target {target} is of no file: write FILE.csv before it.")
+
+
 def figure_file(path: Any, name: str) -> None:
     """Check that a figure may be written at a path."""
     fresh_file(path, name)

@@ -133,7 +133,7 @@ def compare(
     tol: float = 1e-6,
     budget: float | Mapping[str, float] | None = None,
     seed: int = 0,
-    test: tuple | None = None,
+    test: tuple | Callable[[Solution], float] | None = None,
     names: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Comparison:
@@ -159,9 +159,9 @@ def compare(
         with the row of its history that spends it.
     seed : int, default 0
         Of everything random.
-    test : (x, y), optional
-        Points and their targets that each solution is scored on; (x, y, parameters) where the
-        system has some.
+    test : (x, y) or callable, optional
+        Points and their targets that each solution is scored on, (x, y, parameters) where the
+        system has some; or a function that scores a Solution.
     names : sequence of str, optional
         Of the methods; those of the functions without it.
     progress : bool, default False
@@ -201,7 +201,7 @@ def compare(
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
     given = checks.methods(methods, names)
     tol, seed = checks.real("tol", tol, least=0.0), checks.integer("seed", seed, 0)
-    limits, test = checks.budget(budget), checks.held_out("test", test)
+    limits, score = checks.budget(budget), _scorer(test)
     if start is None:
         start = _start(problem, seed, tol)
     elif not isinstance(start, Solution):
@@ -215,16 +215,15 @@ def compare(
         for name, (method, own) in given.items()
     ]
     tried = [run.warm_up() for run in runs]
-    if test is not None:
-        for found in filter(None, tried[:1]):
-            found.score(*test)  # what is wrong with the points is said before the work
+    for found in filter(None, tried[:1]):
+        score(found)  # what is wrong with the points is said before the work
     for run in runs:
         run()
     solutions = {run.name: run.found for run in runs if run.found is not None}
     failures = {run.name: run.error for run in runs if run.error is not None}
     if not solutions:
         raise next(iter(failures.values()))
-    table, best = _ranked(problem, _table(runs, test), tol)
+    table, best = _ranked(problem, _table(runs, score), tol)
     return Comparison(solutions, table, best, failures)
 
 
@@ -281,7 +280,10 @@ class _Run:
             return None
         rows = count(1)
         short = dict(max_iter=1, callback=lambda row: next(rows) > 1)
-        return self._checked(self.solve(**self.told | short))
+        try:
+            return self._checked(self.solve(**self.told | short))
+        except (ValueError, TypeError, ImportError) as error:
+            raise type(error)(f"{self.name}: {error}") from error  # whose sentence it is
 
     def __call__(self) -> None:
         """Solve; keep what is found, or raised."""
@@ -329,11 +331,17 @@ class _Run:
         return (theirs is not None and bool(theirs(row))) or self._over
 
 
-def _table(runs: Sequence[_Run], test: tuple | None) -> np.ndarray:
+def _scorer(test: tuple | Callable[[Solution], float] | None) -> Callable[[Solution], float]:
+    """Return what scores a solution."""
+    if callable(test):
+        return partial(checks.score_by, test)
+    test = checks.held_out("test", test)
+    return lambda solution: np.nan if test is None else solution.score(*test)
+
+
+def _table(runs: Sequence[_Run], score: Callable[[Solution], float]) -> np.ndarray:
     """Return the rows of all methods."""
-    scores = [
-        np.nan if test is None or run.found is None else run.found.score(*test) for run in runs
-    ]
+    scores = [np.nan if run.found is None else score(run.found) for run in runs]
     kinds = [("name", f"U{max(len(run.name) for run in runs)}"), ("success", bool)]
     return np.array(
         [(run.name, *run.row, score) for run, score in zip(runs, scores, strict=True)],

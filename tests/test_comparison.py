@@ -331,7 +331,10 @@ def test_names():
     basic = (solve.msa, {"variant": "proximal"})
     names = list(pmpnet.compare(problem, [solve.msa, basic, solve.adam, solve.adam], max_iter=1))
     assert names == ["msa", "msa (variant=proximal)", "adam, run 1", "adam, run 2"]
-    assert list(pmpnet.compare(problem, [solve.msa, basic], names="ab", max_iter=1)) == ["a", "b"]
+    assert list(pmpnet.compare(problem, [solve.msa, basic], names=["a", "b"], max_iter=1)) == [
+        "a",
+        "b",
+    ]
     assert pmpnet.compare(problem, [solve.msa], max_iter=0)["msa"].nit == 0
 
 
@@ -355,6 +358,10 @@ def test_scores(two):
     for name, s in found.items():
         assert row(found, name)["score"] == s.score(x, y) == np.mean(s.predict(x) == y)
     assert "test score" in repr(found)
+    wrong = pmpnet.compare(
+        moons(), [solve.msa], max_iter=20, test=lambda s: np.mean(s.predict(x) != y)
+    )
+    assert wrong.table["score"][0] == pytest.approx(1 - found.table["score"][0])
     assert "test score" not in repr(two)
 
 
@@ -386,7 +393,7 @@ def never(problem, start):
         (dict(methods=["msa"]), TypeError, r"methods\[0\]='msa' is not a method: write a function"),
         (dict(methods=[(solve.msa, 3)]), TypeError, r"methods\[0\]=.* is not a method"),
         (dict(names=["a", "b"]), ValueError, "does not name 1 methods"),
-        (dict(methods=[never, never], names="aa"), ValueError, "as many different names"),
+        (dict(methods=[never, never], names=["a", "a"]), ValueError, "as many different names"),
         (dict(methods={"a": never}, names="a"), ValueError, "names= comes twice"),
         (dict(max_iter=-1), ValueError, "max_iter=-1 is too small"),
         (dict(tol=-1.0), ValueError, "tol=-1.0"),
@@ -396,7 +403,7 @@ def never(problem, start):
         (dict(test=3), ValueError, r"test=3 must be \(x, y\)"),
         (dict(start=[[1.0]]), ValueError, "start has shape"),
         (dict(progress=3), TypeError, "progress=3"),
-        (dict(methods=[never, (solve.msa, {"step": 1})]), TypeError, "has no option 'step'"),
+        (dict(methods=[never, (solve.msa, {"step": 1})]), TypeError, "msa: .* has no option 'step'"),
         (dict(methods=[never, (solve.adam, {"learning_rate": -1})]), ValueError, "learning_rate"),
     ],
 )  # fmt: skip
@@ -420,6 +427,11 @@ def test_bad_test_points_are_refused_before_the_work():
     with pytest.raises(ValueError, match="3 columns"):
         pmpnet.compare(moons(), [counts], test=(np.zeros((4, 3)), np.zeros(4)))
     assert done == [1]
+
+
+def test_what_a_scoring_function_returns():
+    with pytest.raises(ValueError, match=r"test=.* cannot score a solution \(its score='high'"):
+        pmpnet.compare(translation(), [solve.msa], test=lambda s: "high")
 
 
 def test_what_a_method_returns():

@@ -1,5 +1,6 @@
 """The command line, and the training on tables behind it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -87,7 +88,9 @@ def test_output_that_nobody_reads():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["demo", "-h"], ["info", "-h"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["train", "--help"], ["demo", "-h"], ["info", "-h"], ["compare", "-h"]]
+)
 def test_help(argv, capsys):
     with pytest.raises(SystemExit) as stop:
         main(argv)
@@ -148,6 +151,90 @@ def test_demo_tells_the_truth(capsys):
 def test_demo_into_a_file(capsys):
     Path("taken").write_text("")
     assert refused(capsys, "demo", "--out", "taken") == "--out='taken' is a file: give a folder."
+
+
+# --------------------------------------------------------------------------------- compare
+
+
+def test_compare_of_two_moons(capsys):
+    argv = "--methods msa adam:learning_rate=0.1 --max-iter 60 --figure f.svg --json f.json"
+    assert main(["compare", *argv.split()]) == 0
+    said = capsys.readouterr().out
+    assert "Problem: 1000 samples" in said
+    assert "Comparison of 2 methods, the lowest cost by msa" in said
+    assert "test score" in said
+    assert "adam:learning_rate=0.1: not converged after 60 iterations" in said
+    assert "<svg" in Path("f.svg").read_text()[:1000]
+    told = json.loads(Path("f.json").read_text())
+    assert told["best"] == "msa"
+    ours, adam = told["methods"]
+    assert (ours["name"], adam["name"]) == ("msa", "adam:learning_rate=0.1")
+    for row in told["methods"]:
+        assert len(row["history"]["cost"]) >= 2
+        assert min(row["history"]["cost"]) == row["cost"]
+        assert row["history"]["sweeps"][-1] == row["sweeps"]
+        assert row["history"]["rho"] == [None] * 61 or row is ours
+        assert f"{row['cost']:.8g}" in said
+    assert ours["above"] == 0.0 < adam["above"] == adam["cost"] - ours["cost"]
+    assert ours["history"]["cost"][0] == adam["history"]["cost"][0]
+
+
+def test_compare_on_a_table(capsys):
+    path = written(*small())
+    argv = ["--target", "target", "--methods", "msa", "msa:variant=proximal", "--sweeps", "30"]
+    assert main(["compare", path, *argv, "--seed", "3", "--json", "f.json"]) == 0
+    said = capsys.readouterr().out
+    assert "its budget of 30 sweeps spent" in said
+    rows = json.loads(Path("f.json").read_text())["methods"]
+    held = tables.train(tables.read(path, "target"), seed=3, max_iter=500, tol=1e-6)
+    assert rows[0]["history"]["cost"][0] == pytest.approx(held.history["cost"][0])
+    assert [row["name"] for row in rows] == ["msa", "msa:variant=proximal"]
+    main(["compare", path, *argv[:4], "--seed", "3", "--json", "f.json"])
+    (row,) = json.loads(Path("f.json").read_text())["methods"]
+    assert row["cost"] == pytest.approx(held.cost, rel=1e-6)
+    assert row["score"] == held.annotations["table"]["test_score"]
+
+
+@pytest.mark.parametrize("data", ["circles", "spirals", "breast_cancer"])
+def test_compare_of_shipped_data(data, capsys):
+    assert main(["compare", "--data", data, "--methods", "lbfgs", "--max-iter", "3"]) == 0
+    assert "Comparison of 1 method, the lowest cost by lbfgs" in capsys.readouterr().out
+
+
+def test_compare_tells_what_failed(capsys, monkeypatch):
+    def breaks(problem, start):
+        raise RuntimeError("the machine is tired")
+
+    monkeypatch.setattr(solve, "sgd", breaks)
+    argv = ["compare", "--methods", "sgd", "msa", "--max-iter", "2", "--json", "f.json"]
+    assert main(argv) == 1
+    assert "sgd failed: RuntimeError: the machine is tired" in capsys.readouterr().out
+    row = json.loads(Path("f.json").read_text())["methods"][0]
+    assert (row["cost"], row["message"]) == (None, "failed: the machine is tired")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ("--methods magic", "--methods='magic' is not known: write one of 'adam', "),
+        ("--methods msa:variant", "has an option without a value: write them as in adam:"),
+        ("--methods msa:step=1", "msa:step=1: "),
+        ("--methods newton", "newton: the problem has a trained readout"),
+        ("--methods msa msa:variant=nonsense", "variant='nonsense' is not known"),
+        ("x.csv", "'x.csv' has no target: write --target COLUMN"),
+        ("x.csv --target y", "there is no file 'x.csv'"),
+        ("x.csv --target y --data circles", "give a file or a built-in data set"),
+        ("--target y", "--target y is of no file"),
+        ("--figure f.txt", "--figure='f.txt' is no figure: write a name that ends in .png"),
+        ("--json none/f.json", "--json='none/f.json': the folder"),
+        ("--sweeps 0", "budget in sweeps"),
+        ("--max-iter -1", "max_iter=-1 is too small"),
+        ("--seed -1", "--seed=-1 is too small"),
+    ],
+)
+def test_compare_refuses(argv, sentence, capsys):
+    assert sentence in refused(capsys, "compare", *argv.split())
+    assert not list(Path().iterdir())
 
 
 # ----------------------------------------------------------------------------------- train
