@@ -13,6 +13,7 @@ energy needs the samples: it is a part of z here, and `pmpnet.reduced` maximises
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +26,7 @@ _INF = np.full((), np.inf)
 
 def soft(z: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Soft threshold: shrink every entry towards zero, exactly to zero below the threshold."""
-    return z - np.clip(z, -threshold, threshold)
+    return z - np.minimum(np.maximum(z, -threshold), threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,17 +170,27 @@ class Penalty:
         # a ball or a group commutes with the quadratic term only where that is isotropic
         return not (any(radial) and not _isotropic(self.l2))
 
-    @property
+    @cached_property
     def boxed(self) -> bool:
         """Whether some entry has a bound."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
-    @property
+    @cached_property
+    def _sparse(self) -> bool:
+        """Whether an absolute value has a weight."""
+        return bool(np.any(self.l1))
+
+    @cached_property
+    def _curved(self) -> bool:
+        """Whether every entry has an energy."""
+        return bool(np.all(self.l2 > 0))
+
+    @cached_property
     def separable(self) -> bool:
         """Whether R is a sum over layers, so that each layer has a maximiser of its own."""
         return self.groups is None or self.groups.by != "time"
 
-    @property
+    @cached_property
     def convex(self) -> bool:
         """Whether R and U are convex: no L0, no finite set."""
         return self.values is None and not np.any(self.l0)
@@ -196,7 +207,7 @@ class Penalty:
             and all(np.ndim(r) == 0 for r in radii)
         )
 
-    @property
+    @cached_property
     def weighted(self) -> bool:
         """Whether there is more than the set U."""
         weights = [self.l0, self.l1, self.l2, self.kinetic]
@@ -211,14 +222,14 @@ class Penalty:
     @property
     def _only_l2(self) -> bool:
         """Whether there is nothing but L2 and the kinetic energy."""
-        return self.entrywise and self.convex and not (self.boxed or np.any(self.l1))
+        return self.entrywise and self.convex and not (self.boxed or self._sparse)
 
-    @property
+    @cached_property
     def entrywise(self) -> bool:
         """Whether R and U treat every entry by itself."""
         return self.groups is None and self.ball is None and self.l1_ball is None
 
-    @property
+    @cached_property
     def coercive(self) -> bool:
         """Whether <g, v> - R(v) has a maximum for every g: superlinear growth or bounded U.
 
@@ -283,8 +294,10 @@ class Penalty:
         Groups over time have no part that is one layer's alone: there only the integral
         sum_k h_k R_k is R.
         """
-        value = (self.l1 * np.abs(v) + 0.5 * self.l2 * v * v).sum(axis=1)
-        if np.any(self.l0):
+        value = 0.5 * (self.l2 * v * v).sum(axis=1)
+        if self._sparse:
+            value = value + (self.l1 * np.abs(v)).sum(axis=1)
+        if not self.convex and np.any(self.l0):
             value = value + (self.l0 * (v != 0)).sum(axis=1)
         if self.groups is not None:
             value = value + self.groups.layer_values(v)
@@ -310,7 +323,8 @@ class Penalty:
         """Return the nearest point of U."""
         if self.values is not None:
             return self.values[np.abs(v[..., None] - self.values).argmin(axis=-1)]
-        v = np.clip(v, self.lower, self.upper)
+        if self.boxed:
+            v = np.minimum(np.maximum(v, self.lower), self.upper)
         if self.ball is not None:
             v = _project_ball(v, self.ball)
         if self.l1_ball is not None:
@@ -358,15 +372,15 @@ class Penalty:
         """
         if self.values is not None:
             return self._among_values(z, rho)
-        if np.any(self.l0):
+        if not self.convex:
             return self._kept(z, rho, replace(self, l0=_ZERO).argmax(z, rho))
-        shrunk = soft(z, self.l1)
+        shrunk = soft(z, self.l1) if self._sparse else z
         if self.groups is not None:
             norms = self.groups.norms(shrunk)
             kept = np.maximum(norms - self.groups.weight, 0.0) / _not_zero(norms)
             shrunk = self.groups.scale(shrunk, kept)
         curvature = self.l2 + rho
-        if np.all(curvature > 0):
+        if rho > 0 or self._curved:
             return self.project(shrunk / curvature)
         return self._linear_argmax(shrunk, np.broadcast_to(curvature, z.shape))
 

@@ -424,7 +424,9 @@ class Problem:
         """Return the cost's parts, given a round."""
         with np.errstate(over="ignore", invalid="ignore"):  # as the sweep: inf or NaN, no warning
             control = stretch * float((self.metric * self.penalty.layer_values(u)).sum())
-            energy = stretch * float((self.metric * self.energy.layer_values(u)).sum())
+            energy = 0.0
+            if self.energy.weighted:
+                energy = stretch * float((self.metric * self.energy.layer_values(u)).sum())
         terms = {
             "terminal": done.terminal,
             "running": done.running + energy,
@@ -456,7 +458,7 @@ class Problem:
         shape = self.outputs[roles[0]], self.dynamics.dim + 1
         return loss.readout_cost.bound_to(shape, None)
 
-    @property
+    @cached_property
     def steps(self) -> np.ndarray:
         """h_k, the lengths of the intervals, (N,)."""
         return np.diff(self.times)
@@ -477,7 +479,7 @@ class Problem:
         """T, the length of the grid."""
         return float(self.times[-1] - self.times[0])
 
-    @property
+    @cached_property
     def metric(self) -> np.ndarray:
         """What a control entry weighs in inner products and in the control cost, (N,).
 

@@ -7,6 +7,7 @@ and a closed-form maximiser. It never asks what is inside.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -51,8 +52,8 @@ class Point:
     @property
     def finite(self) -> bool:
         """Whether cost and direction are finite numbers."""
-        parts = self.cost, self.g, 0.0 if self.sums is None else self.sums
-        return all(bool(np.isfinite(part).all()) for part in parts)
+        parts = (self.g,) if self.sums is None else (self.g, self.sums)
+        return isfinite(self.cost) and all(bool(np.isfinite(part).all()) for part in parts)
 
 
 class Reduced:
@@ -77,7 +78,7 @@ class Reduced:
     ) -> None:
         self.problem, self.multipliers = problem, multipliers
         self.samples = problem.samples if samples is None else samples
-        N, c = problem.control_shape
+        self.shape = N, c = problem.control_shape
         self.controls = N * c
         # parts beside the control: (slice of v, shape of [P c], penalty, roles)
         self.parts = []
@@ -103,7 +104,7 @@ class Reduced:
 
     def control(self, v: np.ndarray) -> np.ndarray:
         """Return the control part as (N, c)."""
-        return v[: self.controls].reshape(self.problem.control_shape)
+        return v[: self.controls].reshape(self.shape)
 
     def readouts(self, v: np.ndarray) -> Readouts:
         """Return the trained readouts by role."""
@@ -209,6 +210,11 @@ class Reduced:
 
     def _each(self, function, *vectors: np.ndarray, stretch: float = 1.0) -> np.ndarray:
         """Apply function(penalty, its weight, parts of the vectors) to each part of the vector."""
+        if self.size == self.controls:
+            alone = function(
+                self.problem.penalty, stretch, *(v.reshape(self.shape) for v in vectors)
+            )
+            return alone.flatten()  # never the vector that was given
         out = np.empty(self.size)
         heads = [self.control(v) for v in vectors]
         out[: self.controls] = function(self.problem.penalty, stretch, *heads).ravel()

@@ -10,7 +10,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -24,6 +23,7 @@ from . import checks
 from .dynamics.base import Dynamics, even
 from .losses import Loss
 from .schemes import Scheme
+from .team import team, wait_for
 
 if TYPE_CHECKING:
     from .expressions import Map, Sums
@@ -36,9 +36,9 @@ LONGEST_BLOCK, SHORTEST_BLOCK = 1024, 128
 # Chunks are what threads share. Each has sums of its own, (N, c) numbers: many chunks balance
 # better, few cost less memory.
 MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
-# Waking another thread takes some 30 to 50 microseconds; one thread does some 50 Gflop/s of this
-# count: below 150 microseconds of work a second thread does not pay.
-PARALLEL_FLOPS = 8.0e6
+# A second thread comes some 20 microseconds late (more where it sleeps); one thread does some 50
+# Gflop/s of this count: below 80 microseconds of work a second one does not pay.
+PARALLEL_FLOPS = 4.0e6
 
 OURS = "loss"  # begins the text of one of our own losses, then its code, then "readout"
 
@@ -78,15 +78,6 @@ def get_num_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@cache
-def _pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="pmpnet")
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child starts its own
-    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @cache
@@ -277,8 +268,17 @@ class Sweeper:
         self._last_extras: tuple[Multipliers | None, object | None] = None, None
         self._lock = threading.Lock()
         self._nothing = _frozen(np.empty((0, 0), self.dtype))
+        self._no_rows, self._no_trajectory = (np.empty((0,) * n, self.dtype) for n in (2, 3))
+        self._no_calls = np.empty(0, np.int64)
         self.compile_seconds: float | None = None
         self._entry: Callable | None = None
+
+    def __reduce__(self):
+        # what it was made of: compiled code and workspaces are made anew where it is unpickled
+        return Sweeper, (
+            self.dynamics, self.scheme, self.times, *self.losses, self.running_weight, self.dtype,
+            self.outputs, self.extras,
+        )  # fmt: skip
 
     def run(
         self,
@@ -320,19 +320,18 @@ class Sweeper:
         with self._overflow_allowed():
             u = _frozen(np.ascontiguousarray(u, self.dtype))
             records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
-        whole, none = (N + 1, M, d), (0, 0, 0)
+        whole = N + 1, M, d
         entries = even(max(self.outputs)) * (even(d) + 1)
-        summed = self.extras.sums.count if sums else 0
         result = kernel.Result(
             np.zeros((cut.chunks, 3)),
             np.zeros((cut.chunks, len(self.extras.coefficients))),
             np.zeros((cut.chunks, N, u.shape[1]) if backward else (0, 0, 0)),
             np.zeros((cut.chunks, 2, entries)),
-            np.empty(whole if states else none, self.dtype),
-            np.empty(whole if costates else none, self.dtype),
-            np.empty((M, d) if final else (0, 0), self.dtype),
-            np.empty((M, d) if initial else (0, 0), self.dtype),
-            np.zeros((cut.chunks, N, summed) if sums else (0, 0, 0)),
+            np.empty(whole, self.dtype) if states else self._no_trajectory,
+            np.empty(whole, self.dtype) if costates else self._no_trajectory,
+            np.empty((M, d), self.dtype) if final else self._no_rows,
+            np.empty((M, d), self.dtype) if initial else self._no_rows,
+            np.zeros((cut.chunks, N, self.extras.sums.count) if sums else (0, 0, 0)),
         )
         extras = self._extras_record(multipliers)
         x, y_terminal, y_running, theta, weights = samples.arrays
@@ -346,29 +345,28 @@ class Sweeper:
         alone = cut.chunks == 1 or M * self._flops_per_sample <= PARALLEL_FLOPS
         threads = 1 if alone else min(get_num_threads(), cut.chunks)
 
-        def part(i: int) -> None:
-            span = (
-                cut.chunks * i // threads,
-                cut.chunks * (i + 1) // threads,
-                cut.blocks_per_chunk,
-            )
+        helpers = team(threads - 1) if threads > 1 else None
+        counts = np.zeros(2, np.int64)
+
+        def arguments(i: int) -> tuple:
+            calls = helpers.calls if helpers and i == 0 else self._no_calls
+            share = kernel.Share(counts, cut.chunks, cut.blocks_per_chunk, calls)
             work = self._workspace(i, cut.block, backward)
-            args = (
+            return (
                 system, u, self.times, tableau, *records, self.running_weight, extras, data, backward,
-                span, work, result,
+                share, work, result,
             )  # fmt: skip
-            # every array is made or frozen here, in one precision: types do not change
-            if self._entry is None:
-                self._entry = entry_point(function, args)
-            self._entry(*args)
 
         with self._lock, self._single_threaded_blas():
-            helpers = [_pool(threads - 1).submit(part, i) for i in range(1, threads)]
-            try:
-                part(0)
-            finally:
-                for helper in helpers:
-                    helper.result()
+            each = [arguments(i) for i in range(threads)]
+            # every array is made or frozen here, in one precision: types do not change
+            if self._entry is None:
+                self._entry = entry_point(function, each[0])
+            if helpers:
+                helpers.post(lambda i: self._entry(*each[i]))
+            self._entry(*each[0])
+            if helpers:
+                wait_for(counts, cut.chunks)
         costs = _in_order(result.cost)
         return Round(
             *map(float, costs),

@@ -33,6 +33,7 @@ from numba import njit
 
 from .blocks import add_scaled, copy, fill
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
+from .sharing import Share, add_one  # noqa: F401 - the seam takes Share from here
 
 
 class Tableau(NamedTuple):
@@ -264,14 +265,19 @@ def build(
 
     @compiled(name)
     def sweep(
-        system, u, t, tableau, terminal, running, alpha, extras, samples, backward, span, work,
+        system, u, t, tableau, terminal, running, alpha, extras, samples, backward, share, work,
         result,
     ):  # fmt: skip
-        """Run chunks span[0]..span[1]-1, each of span[2] blocks, forward and perhaps back."""
+        """Run chunks until all are begun, forward and perhaps back."""
         M, N, B = samples.x.shape[0], u.shape[0], work.w.size
-        length = span[2] * B
+        length = share.blocks * B
         on_path = extras.path.count > 0
-        for chunk in range(span[0], span[1]):
+        for helper in range(share.calls.size):
+            add_one(share.calls, helper)
+        while True:
+            chunk = add_one(share.counts, 0)
+            if chunk >= share.chunks:
+                break
             for start in range(chunk * length, min((chunk + 1) * length, M), B):
                 stop = min(start + B, M)
                 cost = result.cost[chunk]
@@ -330,5 +336,6 @@ def build(
                     store(work.P, start, stop, result.initial)
                 add_readout(work.terminal, result.readout[chunk, 0])
                 add_readout(work.running, result.readout[chunk, 1])
+            add_one(share.counts, 1)
 
     return sweep

@@ -1,8 +1,7 @@
-"""Limited memory of curvature: the L-BFGS two-loop recursion in the problem's inner product."""
+"""Limited memory of curvature: the L-BFGS inverse Jacobian in the problem's inner product."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +12,14 @@ from ..reduced import Point, Reduced
 class Memory:
     """The last pairs (s, w) of changes of a variable and of a residual.
 
+    ==========  ============================================================  =========
+    symbol      meaning                                                       shape
+    ==========  ============================================================  =========
+    ``S, W``    the pairs, scaled so that <s, w> = 1; a row each, in a ring   (size, n)
+    ``order``   the rows from the oldest to the newest                        (k,)
+    ``R``       <s_i, w_j> for i <= j, the upper triangle, oldest first       (k, k)
+    ==========  ============================================================  =========
+
     Attributes
     ----------
     gamma : float or None
@@ -20,34 +27,51 @@ class Memory:
 
     References
     ----------
-    J. Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation,
-    1980 (algorithm 7.4 of Nocedal & Wright, Numerical Optimization).
+    R. Byrd, J. Nocedal, R. Schnabel, Representations of quasi-Newton matrices and their use in
+    limited memory methods, Mathematical Programming, 1994 (section 2): what the two-loop
+    recursion computes pair by pair, by four products with a matrix and two triangular solves.
     """
 
     def __init__(self, reduced: Reduced, size: int) -> None:
-        self.reduced = reduced
-        self.pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=size)
+        self.reduced, self.size = reduced, size
+        self.S, self.W = np.empty((2, 0, reduced.size))
+        self.R = np.zeros((size, size), order="F")
+        self.order: list[int] = []
         self.gamma: float | None = None
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.order)
 
     def reset(self) -> None:
         """Forget everything."""
-        self.pairs.clear()
+        self.order.clear()
 
     def push(self, s: np.ndarray, w: np.ndarray) -> None:
         """Keep a pair if its curvature is positive."""
         curvature = self.reduced.inner(s, w)
-        if curvature > 1e-12 * self.reduced.inner(s, s):
-            self.pairs.append((s, w, 1.0 / curvature))
+        if not curvature > 1e-12 * self.reduced.inner(s, s):
+            return
+        if len(self.order) == self.size:
+            row = self.order.pop(0)
+            self.R[:-1, :-1] = self.R[1:, 1:].copy()
+        else:
+            row = len(self.order)
+            if row == len(self.S):  # grown as needed: few problems fill a long memory
+                more = np.zeros((min(max(row, 4), self.size - row), self.reduced.size))
+                self.S, self.W = np.concatenate([self.S, more]), np.concatenate([self.W, more])
+        scale = 1.0 / np.sqrt(curvature)
+        np.multiply(s, scale, out=self.S[row])
+        np.multiply(w, scale, out=self.W[row])
+        self.order.append(row)
+        k = len(self.order)
+        self.R[:k, k - 1] = self._products(self.S, self.W[row])
 
     def onto(self, reduced: Reduced, carry: Callable[[np.ndarray], np.ndarray]) -> Memory:
         """Return the same curvature for another problem; ``carry`` takes vectors there."""
-        new = Memory(reduced, self.pairs.maxlen)
+        new = Memory(reduced, self.size)
         new.gamma = self.gamma
-        for s, w, _ in self.pairs:
-            new.push(carry(s), carry(w))
+        for row in self.order:
+            new.push(carry(self.S[row]), carry(self.W[row]))
         return new
 
     def apply(self, residual: np.ndarray, point: Point | None = None) -> np.ndarray:
@@ -55,18 +79,27 @@ class Memory:
 
         It begins with the curvature that is known at a point, in the scale of the last pair.
         """
-        inner = self.reduced.inner
-        q = residual.copy()
-        alphas = []
-        for s, w, r in reversed(self.pairs):
-            a = r * inner(s, q)
-            alphas.append(a)
-            q -= a * w
-        s, w, r = self.pairs[-1]
-        scaled = w
+        from scipy.linalg.blas import dtrsv
+
+        k = len(self.order)
+        R = self.R[:k, :k]
+        a = dtrsv(R, self._products(self.S, residual))
+        q = residual - self._sum(self.W, a)
+        w = scaled = self.W[self.order[-1]]
         if point is not None:
-            q, scaled = (self.reduced.preconditioned(point, a) for a in (q, w))
-        q *= 1.0 / (r * inner(w, scaled))
-        for (s, w, r), a in zip(self.pairs, reversed(alphas), strict=True):
-            q += (a - r * inner(w, q)) * s
-        return q
+            q, scaled = (self.reduced.preconditioned(point, part) for part in (q, w))
+        q /= self.reduced.inner(w, scaled)
+        b = dtrsv(R, R.diagonal() * a - self._products(self.W, q), trans=1)
+        return q + self._sum(self.S, b)
+
+    # einsum and not BLAS: one order of additions, whatever the threads
+
+    def _products(self, rows: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return the inner products of v with the rows, the oldest first."""
+        return np.einsum("ij,j->i", rows, self.reduced.metric * v)[self.order]
+
+    def _sum(self, rows: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """Return the sum of the rows, the oldest first, times their factors."""
+        placed = np.zeros(len(rows))
+        placed[self.order] = factors
+        return np.einsum("i,ij->j", placed, rows)

@@ -1,0 +1,76 @@
+"""Threads that stand by for the next round."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from queue import SimpleQueue
+
+import numpy as np
+
+# How often a helper looks whether it is called before it goes to sleep, and a caller whether the
+# last chunk is done before it gives its core away: some 100 microseconds.
+LOOKS = 400_000
+NAP = 50e-6  # seconds
+
+
+class Team:
+    """Helpers, each a thread with a queue of tasks.
+
+    A task is a function of the helper's number, from 1. It is put into the queue first; what
+    calls the helper at once is its count in ``calls``, which a kernel raises.
+
+    Attributes
+    ----------
+    calls : ndarray, shape (helpers,)
+    """
+
+    def __init__(self, helpers: int) -> None:
+        self.calls = np.zeros(helpers, np.int64)
+        self.tasks: list[SimpleQueue[Callable[[int], None]]] = [
+            SimpleQueue() for _ in range(helpers)
+        ]
+        for i in range(helpers):
+            name = f"pmpnet helper {i + 1}"
+            threading.Thread(target=self._stand_by, args=(i,), name=name, daemon=True).start()
+
+    def post(self, task: Callable[[int], None]) -> None:
+        """Put a task into every queue."""
+        for queue in self.tasks:
+            queue.put(task)
+
+    def _stand_by(self, i: int) -> None:
+        from .kernels.sharing import wait
+
+        queue = self.tasks[i]
+        while True:
+            called = int(self.calls[i])  # read first: a task is posted before its call
+            if queue.empty():
+                wait(self.calls, i, called + 1, LOOKS)
+            task = queue.get()
+            # a helper that fails, for want of memory, leaves its chunks to the others
+            with suppress(Exception):
+                task(i + 1)
+            del task  # and with it all that it holds
+
+
+def wait_for(counts: np.ndarray, chunks: int) -> None:
+    """Return when all chunks are done."""
+    from .kernels.sharing import wait
+
+    while not wait(counts, 1, chunks, LOOKS):
+        time.sleep(NAP)
+
+
+@cache
+def team(helpers: int) -> Team:
+    """Return the team of so many helpers; there is one."""
+    return Team(helpers)
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child starts its own
+    os.register_at_fork(after_in_child=team.cache_clear)
