@@ -79,6 +79,7 @@ class Certificate:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
 
+@np.errstate(all="ignore")  # of a control that explodes the numbers say so
 def verify(
     problem: Problem,
     controls: ArrayLike | Solution,
@@ -186,6 +187,7 @@ def taylor_slope(reduced: Reduced, v: np.ndarray, seed: int = 0) -> float:
     return float(np.median(usable[-4:])) if len(usable) else float("nan")
 
 
+@np.errstate(all="ignore")
 def violations(
     problem: Problem, u: np.ndarray, readouts: Any, stretch: float = 1.0
 ) -> dict[str, float]:

@@ -1380,6 +1380,15 @@ def searchable(constraints: Any, penalty: Any) -> None:
         )
 
 
+def few_controls(count: int, most: int) -> None:
+    """Check that there are points to search the controls of a layer with."""
+    if count > most:
+        raise ValueError(
+            f"the Hamiltonian of {count} controls per layer cannot be searched, {most} are the most: "
+            "leave needles= or search= out."
+        )
+
+
 def twice_differentiable(constraints: Any, readouts: Any, free: Any, kinetic: bool) -> None:
     """Check that a problem's second derivatives can be had."""
     reasons = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import checks
 from .reduced import Reduced
 
 SPREAD = 2.0  # candidates for an unbounded entry: up to so many times the largest one there is
@@ -79,7 +80,10 @@ class Hamiltonian:
 
         problem, u = self.problem, self.controls
         low, high = self._region()
-        cube = qmc.Sobol(u.shape[1], rng=np.random.default_rng(seed)).random(candidates)
+        checks.few_controls(u.shape[1], qmc.Sobol.MAXDIM)
+        # Sobol's points come by powers of two
+        points = qmc.Sobol(u.shape[1], rng=np.random.default_rng(seed))
+        cube = points.random_base2(max(candidates - 1, 0).bit_length())[:candidates]
         spread = low + cube * (high - low)
         best, gaps = u.copy(), np.zeros(len(u))
         for k in range(len(u)):

@@ -113,10 +113,12 @@ def follow(
         chain.tell(level, solved, held_out)
         if np.isfinite(solved.cost):
             found = solved
+    found = priced if found is None else found  # no level had a finite cost
     if found.problem is not whole:  # stopped on the way
         found = chain.run(levels[-1], solve, found, max_iter=0, tol=tol, seed=seed)
     elif found.success and found.residual > bound:  # its start was worse than that of the chain
-        found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=bound, seed=seed)
+        rest = bound / max(1.0, found.residual)
+        found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=rest, seed=seed)
     return chain.solution(found, name)
 
 

@@ -133,6 +133,7 @@ def _per_row(e: np.ndarray) -> np.ndarray:
 class _Rows:
     """The rows of all constraints: their values, multipliers and penalty weights."""
 
+    @np.errstate(all="ignore")  # of states that explode; here and below
     def __init__(self, problem: Problem, v: np.ndarray) -> None:
         self.problem, self.reduced = problem, Reduced(problem)
         self.bounds = [
@@ -171,6 +172,7 @@ class _Rows:
         """What the sweeps read."""
         return Multipliers(*self.L, *self.sigmas)
 
+    @np.errstate(all="ignore")
     def worst(self, found: Solution) -> float:
         """Take the values at a solution; return their largest violation.
 
@@ -183,9 +185,9 @@ class _Rows:
         ):
             e = np.abs(values - np.clip(values + L / sigma, lower, upper))
             self.now.append(_per_row(e))
-        with np.errstate(invalid="ignore"):
-            return max(now.max(initial=0.0) for now in self.now)
+        return max(now.max(initial=0.0) for now in self.now)
 
+    @np.errstate(all="ignore")
     def update(self) -> None:
         """Move the multipliers, and raise sigma where that is not enough."""
         stuck = True

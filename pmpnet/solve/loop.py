@@ -332,7 +332,8 @@ def _iterate(
         try:
             while record.status is None:
                 try:
-                    step = next(steps)
+                    with np.errstate(all="ignore"):  # what overflows is judged, not warned of
+                        step = next(steps)
                 except StopIteration as end:
                     record.stop(STALLED, end.value or "the method ended.")
                     break
@@ -349,7 +350,8 @@ def _iterate(
                 raise
         finally:
             steps.close()
-    return record.solution(problem)
+    with np.errstate(all="ignore"):
+        return record.solution(problem)
 
 
 class _Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -123,7 +124,7 @@ class _Told:
                 raise StopIteration
 
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(self.run, tell)
+            done = pool.submit(copy_context().run, self.run, tell)
             done.add_done_callback(lambda _: told.put(end))
             try:
                 while (value := told.get()) is not end:

@@ -33,6 +33,7 @@ DIVERGED = (
     "diverged: the cost rose from {:.3g} at the start to {:.3g}. "
     "This variant has no safeguard; the default one has."
 )
+OVERFLOW = "the augmented Hamiltonian is too large for floating-point numbers: scale the problem."
 NO_CHANGE = "no control that maximises an augmented Hamiltonian lowers the cost any further."
 SMALLEST_EPSILON = 1e-100
 ROUNDING = 4 * float(np.finfo(float).eps)  # relative: a control that moves by less does not
@@ -356,6 +357,8 @@ def augmented(reduced: Reduced, v: np.ndarray, rho: float = 1.0, adaptive: bool 
         A = augmentation.along(states, costates)
         slack = rounding(reduced, x.cost)
         while True:
+            if not np.isfinite(rho * A).all():
+                return OVERFLOW
             moved, loss = augmentation.step(x, rho * A)
             new, states, costates = reduced.trajectories(x.v + moved)
             if not adaptive or (new.finite and new.cost <= x.cost - DECREASE * loss + slack):
