@@ -31,31 +31,29 @@ def hold(threads: int) -> None:
 
 
 def turn(run: Callable[[], object]) -> float:
-    """Return the median seconds of a call over one turn.
+    """Return the seconds of the fastest call of one turn: what else the machine does only slows.
 
     The first call of a turn is not counted: it brings back the caches that another one took.
     """
     run()
-    begun, found = perf_counter(), []
+    begun, fastest = perf_counter(), np.inf
     while True:
         start = perf_counter()
         run()
         now = perf_counter()
-        found.append(now - start)
+        fastest = min(fastest, now - start)
         if now - begun > TURN:
-            return float(np.median(found))
+            return fastest
 
 
-def in_turns(
-    runs: dict[str, Callable[[], object]], turns: int, first: str | None = None
-) -> dict[str, np.ndarray]:
+def in_turns(runs: dict[str, Callable[[], object]], turns: int) -> dict[str, np.ndarray]:
     """Return seconds (turns, 2) by name: those of the first and of the other, one after the other.
 
     The first one runs before each of the others, so that a change of the machine's speed meets
     both of a pair.
     """
-    first = first or next(iter(runs))
-    found: dict[str, list] = {name: [] for name in runs if name != first}
+    first, *others = runs
+    found: dict[str, list] = {name: [] for name in others}
     for _ in range(turns):
         for name, pairs in found.items():
             pairs.append((turn(runs[first]), turn(runs[name])))
