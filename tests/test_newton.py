@@ -1,9 +1,11 @@
 """Second derivatives, and Newton's method in control space."""
 
+import casadi
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 import pmpnet
 import pmpnet.solve
@@ -32,10 +34,10 @@ MADE = {
 TANGENTS = {}
 
 
-def tangent(name):
-    if name not in TANGENTS:
-        TANGENTS[name] = Tangent(MADE[name]())
-    return TANGENTS[name]
+def tangent(name, hessian="exact"):
+    if (name, hessian) not in TANGENTS:
+        TANGENTS[name, hessian] = Tangent(MADE[name](), hessian)
+    return TANGENTS[name, hessian]
 
 
 @settings(deadline=None, max_examples=40)
@@ -53,6 +55,70 @@ def test_products_are_slopes_of_the_gradient(name, seed):
     metric = problem.metric[:, None]
     size = abs(metric * Hw * v).sum()
     assert (metric * Hw * v).sum() == pytest.approx((metric * Hv * w).sum(), abs=1e-12 * size)
+
+
+# --------------------------------------------------------------------------- Gauss and Newton
+
+
+def squares(problem, x):
+    """Second derivatives by the states x (N+1, M, d) of a problem's costs, (N+1, M, d, d)."""
+    curvature, weights = np.zeros((*x.shape, x.shape[-1])), problem.weights[:, None, None]
+    if isinstance(problem.terminal_cost, losses.Squared):
+        curvature[-1] = 2 * 0.3 * weights * np.eye(2)
+        h = np.diff(problem.times)[:, None, None, None]
+        curvature[:-1] = 2 * h * weights * np.eye(2)  # Euler's
+    else:
+        P = problem.terminal_cost.readout
+        p = softmax(x[-1] @ P.T, axis=1)
+        middle = p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :]
+        curvature[-1] = weights * (P.T @ middle @ P)
+    return curvature
+
+
+@settings(deadline=None, max_examples=10)
+@given(name=st.sampled_from(["classes", "particles"]), seed=st.integers(0, 2**32 - 1))
+def test_gauss_newton_products_are_those_of_the_explicit_matrix(name, seed):
+    second, rng = tangent(name, "gauss-newton"), np.random.default_rng(seed)
+    problem, e = second.problem, 1e-5
+    u = 0.5 * rng.standard_normal(problem.control_shape)
+    units = np.eye(u.size).reshape(-1, *u.shape)
+    J = np.array([problem.states(u + e * i) - problem.states(u - e * i) for i in units]) / (2 * e)
+    G = np.einsum("akmi,kmij,bkmj->ab", J, squares(problem, problem.states(u)), J)
+    w = rng.standard_normal(u.shape)
+    found = problem.metric[:, None] * second.product(u, w)
+    np.testing.assert_allclose(found.ravel(), G @ w.ravel(), rtol=0, atol=1e-8 * abs(found).max())
+
+
+@settings(deadline=None, max_examples=40)
+@given(name=st.sampled_from(sorted(MADE)), seed=st.integers(0, 2**32 - 1))
+def test_gauss_newton_is_symmetric_and_for_convex_losses_never_negative(name, seed):
+    second, rng = tangent(name, "gauss-newton"), np.random.default_rng(seed)
+    problem = second.problem
+    u, w, v = rng.standard_normal((3, *problem.control_shape))
+    Gw, Gv, metric = second.product(u, w), second.product(u, v), problem.metric[:, None]
+    size = abs(metric * Gw * v).sum()
+    assert (metric * Gw * v).sum() == pytest.approx((metric * Gv * w).sum(), abs=1e-12 * size)
+    if name != "Bolza":  # the running cost there has cosines
+        assert (metric * Gw * w).sum() >= -1e-14 * abs(metric * Gw * w).sum()
+
+
+def test_gauss_newton_is_exact_for_linear_dynamics_only():
+    x, u = casadi.SX.sym("x", 2), casadi.SX.sym("u")
+    rates = [x[1] + 0.3 * u, u - x[0]]
+    cost = losses.Symbolic(x[0] ** 4 + (x[1] * u - 1) ** 2, x, u)
+    linear = Problem(
+        dynamics.Symbolic(x, u, rates), X, terminal_cost=losses.Huber(0.5), running_cost=cost,
+        scheme="heun", steps=4,
+    )  # fmt: skip
+    v, w = RNG.standard_normal((2, *linear.control_shape))
+    exact, gauss = (Tangent(linear, name).product(v, w) for name in ("exact", "gauss-newton"))
+    np.testing.assert_allclose(gauss, exact, rtol=1e-12, atol=1e-14)
+    u, w = RNG.standard_normal((2, *MADE["classes"]().control_shape))
+    exact, gauss = (tangent("classes", name).product(u, w) for name in ("exact", "gauss-newton"))
+    assert abs(exact - gauss).max() > 0.1 * abs(exact).max()
+
+
+# ------------------------------------------------------------------------------- the method
 
 
 def moons(control_cost):
@@ -76,6 +142,9 @@ def test_newton_finds_what_successive_approximations_find(control_cost):
     problem = moons(control_cost)
     start = pmpnet.solve.msa(problem, tol=1e-2)
     slow = pmpnet.solve.msa(problem, start, tol=1e-9, max_iter=5000)
+    gauss = pmpnet.solve.newton(problem, start, tol=1e-8, hessian="gauss-newton")
+    assert gauss.success, gauss.message
+    assert gauss.cost == pytest.approx(slow.cost, rel=1e-9)
     found = pmpnet.solve.newton(problem, start, tol=1e-10)
     assert found.success, found.message
     assert found.cost == pytest.approx(slow.cost, rel=1e-9)
@@ -93,11 +162,27 @@ def test_a_quadratic_problem_takes_one_step():
     assert found.cost == pytest.approx(translation_cost(beta=0.5), rel=1e-12)
 
 
-def test_products_count_four_sweeps():
+@pytest.mark.parametrize("hessian", ["exact", "gauss-newton"])
+def test_products_count_four_sweeps(hessian):
     problem = moons(penalties.L2(0.01))
-    found = pmpnet.solve.newton(problem, tol=1e-6)
+    found = pmpnet.solve.newton(problem, tol=1e-6, hessian=hessian)
     assert found.history["sweeps"][-1] == found.nfev + found.njev
     assert found.nfev > 2 * found.nit
+
+
+def test_a_cost_without_a_minimum_ends_with_the_negative_curvature_named():
+    x = casadi.SX.sym("x", 2)
+    falling = losses.Symbolic(-casadi.dot(x, x), x)
+    problem = Problem(dynamics.LinearControl(2), X, terminal_cost=falling)
+    found = pmpnet.solve.newton(problem, max_iter=2000)
+    assert not found.success
+    assert "negative curvature" in found.message
+    assert 'hessian="gauss-newton"' in found.message
+
+
+def test_a_hessian_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="hessian='full' is not known"):
+        pmpnet.solve.newton(translation(), hessian="full")
 
 
 @pytest.mark.parametrize(

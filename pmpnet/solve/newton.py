@@ -1,4 +1,4 @@
-"""Newton's method in control space: exact curvature on the entries that are free to move."""
+"""Newton's method in control space: second derivatives on the entries that are free to move."""
 
 from __future__ import annotations
 
@@ -12,22 +12,37 @@ from .steps import SMALLEST_STEP, STALLED, barzilai_borwein, first_step, proxima
 
 SETTLED = 0.02  # largest part of the entries whose freedom may have changed
 SHRINK_BELOW, GROW_ABOVE, ACCEPT_ABOVE = 0.2, 0.7, 1e-4  # of the decrease that was predicted
+SMALLEST_RADIUS = 1e-14  # relative to the control: a step of this length is rounding
+BENT_DOWN = (
+    "no step along the negative curvature of the Hessian lowers the cost, however short: "
+    'hessian="gauss-newton" has no such curvature where the losses are convex.'
+)
 
 
 @front("newton")
-def newton(reduced: Reduced, v: np.ndarray, radius: float = 1.0, cg_steps: int = 40) -> Steps:
+def newton(
+    reduced: Reduced,
+    v: np.ndarray,
+    radius: float = 1.0,
+    cg_steps: int = 40,
+    hessian: str = "exact",
+) -> Steps:
     """Newton's method with L1 and boxes: proximal identification, then conjugate gradients.
 
     A proximal step finds which entries are free: not held at 0 by L1 and not at a bound. Once
-    they settle, the quadratic model of the cost on the free entries, with the exact Hessian of
-    the sampled costs (a tangent sweep and a second-order costate sweep per product), is minimised
-    in a trust region by truncated conjugate gradients. Entries that would change sign stop at 0.
+    they settle, the quadratic model of the cost on the free entries, with the Hessian of the
+    sampled costs (a tangent sweep and a costate sweep of both per product), is minimised in a
+    trust region by truncated conjugate gradients. Entries that would change sign stop at 0.
 
     {common}
     radius : float, default 1.0
         First trust region, in the norm of L2(0, T).
     cg_steps : int, default 40
         Most Hessian products per iteration. Each counts four sweeps.
+    hessian : {"exact", "gauss-newton"}, default "exact"
+        Gauss-Newton leaves out the second derivatives of the dynamics, which the costate weighs.
+        What is left has no negative curvature where the losses are convex, and is close where
+        the costates are small at the optimum.
 
     Returns
     -------
@@ -43,7 +58,8 @@ def newton(reduced: Reduced, v: np.ndarray, radius: float = 1.0, cg_steps: int =
     ----------
     T. Steihaug, The conjugate gradient method and trust regions in large scale optimization,
     SIAM Journal on Numerical Analysis, 1983; G. Stadler, Elliptic optimal control problems with
-    L1-control cost, Computational Optimization and Applications, 2009.
+    L1-control cost, Computational Optimization and Applications, 2009; N. Schraudolph, Fast
+    curvature matrix-vector products for second-order gradient descent, Neural Computation, 2002.
 
     Examples
     --------
@@ -58,7 +74,7 @@ def newton(reduced: Reduced, v: np.ndarray, radius: float = 1.0, cg_steps: int =
     """
     radius = checks.real("radius", radius, above=0.0)
     cg_steps = checks.integer("cg_steps", cg_steps, 1)
-    model = _Quadratic(reduced)
+    model = _Quadratic(reduced, hessian)
     x = reduced.evaluate(v)
     yield Step(x)
     gamma = first_step(reduced, x)
@@ -84,17 +100,23 @@ def newton(reduced: Reduced, v: np.ndarray, radius: float = 1.0, cg_steps: int =
                 radius *= 2.5
             if quality > ACCEPT_ABOVE:
                 x = trial
+            elif model.bent_down and radius <= SMALLEST_RADIUS * reduced.norm(x.v):
+                return BENT_DOWN
         yield Step(x, 1.0 / used)
 
 
 class _Quadratic:
-    """The quadratic model of the cost on the entries that are free."""
+    """The quadratic model of the cost on the entries that are free.
 
-    def __init__(self, reduced: Reduced) -> None:
+    ``bent_down`` tells whether the last minimisation met negative curvature.
+    """
+
+    def __init__(self, reduced: Reduced, hessian: str) -> None:
         problem = reduced.problem
         checks.entry_by_entry("newton", reduced.entrywise, repr(problem.penalty))
         self.reduced = reduced
-        self.tangent = Tangent(problem)
+        self.tangent = Tangent(problem, hessian)
+        self.bent_down = False
         reduced.compiling += self.tangent.prepare()
         self.lower, self.upper = reduced.bounds
         self.l1 = reduced.thresholds(np.zeros(reduced.size))
@@ -136,12 +158,13 @@ class _Quadratic:
         enough = min(0.3, np.sqrt(size)) * size
         s, Hs = np.zeros_like(x.v), np.zeros_like(x.v)
         r, p = -gradient, -gradient
-        at_boundary = False
+        at_boundary = self.bent_down = False
         for _ in range(most):
             if not size > 0:
                 break
             Hp = self._product(x.v, p, free)
             curvature, rr = inner(p, Hp), inner(r, r)
+            self.bent_down |= curvature < 0
             a = rr / curvature if curvature > 0 else np.inf
             at_boundary = not a < np.inf or inner(s + a * p, s + a * p) >= radius**2
             if at_boundary:
