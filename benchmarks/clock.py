@@ -6,10 +6,13 @@ import json
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
+
+now = perf_counter  # what seconds are told by
 
 TURN = 0.02  # seconds that a turn lasts at least
 
@@ -20,14 +23,26 @@ def options(description: str) -> ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a small part of it")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", default="benchmarks/results", help="folder of JSON and figures")
+    parser.add_argument(
+        "--cpu", action="store_true",
+        help="seconds of this process alone: for one thread on a machine that others use too",
+    )  # fmt: skip
     return parser
 
 
-def hold(threads: int) -> None:
-    """Hold this process to so many cores and threads; before any peer is imported."""
+def hold(told: Namespace) -> None:
+    """Hold this process to so many cores and threads, before any peer is imported; set the clock."""
+    global now
+    threads = told.threads
     os.environ["OMP_NUM_THREADS"] = os.environ["PMPNET_NUM_THREADS"] = str(threads)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if told.cpu and threads == 1:  # of several threads the seconds would be added up
+        now = process_time
+    if find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def turn(run: Callable[[], object]) -> float:
@@ -36,13 +51,13 @@ def turn(run: Callable[[], object]) -> float:
     The first call of a turn is not counted: it brings back the caches that another one took.
     """
     run()
-    begun, fastest = perf_counter(), np.inf
+    begun, fastest = now(), np.inf
     while True:
-        start = perf_counter()
+        start = now()
         run()
-        now = perf_counter()
-        fastest = min(fastest, now - start)
-        if now - begun > TURN:
+        end = now()
+        fastest = min(fastest, end - start)
+        if end - begun > TURN:
             return fastest
 
 
@@ -81,7 +96,8 @@ def write(told: Namespace, name: str, rows: list[dict], figure: Callable | None 
     """Write rows as JSON and, where matplotlib is there, what ``figure(rows, plt)`` draws."""
     folder = Path(told.out)
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"machine": machine(), "threads": told.threads, "rows": rows}
+    clock = "seconds of the process" if now is process_time else "seconds"
+    found = {"machine": machine(), "threads": told.threads, "clock": clock, "rows": rows}
     (folder / f"{name}.json").write_text(json.dumps(found, indent=1, default=float))
     if figure is None:
         return

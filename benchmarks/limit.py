@@ -31,11 +31,11 @@ def product_rate(dtype: str, threads: int) -> float:
     """Return operations per second of a large matrix product."""
     from threadpoolctl import threadpool_limits
 
-    n = 2000
+    n = 1000
     A, B = (np.random.default_rng(i).standard_normal((n, n)).astype(dtype) for i in (0, 1))
     with threadpool_limits(threads):
         A @ B
-        return 2.0 * n**3 / min(clock.turn(lambda: A @ B) for _ in range(5))
+        return 2.0 * n**3 / min(clock.turn(lambda: A @ B) for _ in range(20))
 
 
 def tanh_rate(dtype: str, threads: int) -> float:
@@ -69,16 +69,16 @@ def tanh_rate(dtype: str, threads: int) -> float:
 
 def memory_rate() -> float:
     """Return bytes per second, read and written, of a copy by one thread."""
-    a = np.ones(40_000_000)
+    a = np.ones(16_000_000)
     b = np.empty_like(a)
-    return 2 * a.nbytes / min(clock.turn(lambda: np.copyto(b, a)) for _ in range(5))
+    return 2 * a.nbytes / min(clock.turn(lambda: np.copyto(b, a)) for _ in range(10))
 
 
 def main() -> None:
     parser = clock.options(__doc__)
     parser.add_argument("--turns", type=int, default=9)
     told = parser.parse_args()
-    clock.hold(told.threads)
+    clock.hold(told)
     print(f"{clock.machine()}, {told.threads} thread(s)")
     rows, memory = [], memory_rate()
     for dtype in ("float64", "float32"):

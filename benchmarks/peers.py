@@ -18,6 +18,8 @@ import numpy as np
 import pmpnet
 from pmpnet import dynamics, losses, penalties, schemes
 
+from . import clock
+
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
@@ -297,11 +299,8 @@ class Programme:
                 return ca.Sparsity.dense(sizes.get(ca.nlpsol_out(i), 0), 1)
 
             def eval(self, told):
-                from time import perf_counter
-
-                now = perf_counter()
                 values = told[ca.nlpsol_out().index("x")].full()
-                programme.found.append((now, programme.controls(values)))
+                programme.found.append((clock.now(), programme.controls(values)))
                 return [0]
 
         return Look()

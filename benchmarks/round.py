@@ -186,11 +186,7 @@ def main() -> None:
     parser.add_argument("--dtypes", default="float64,float32")
     parser.add_argument("--turns", type=int, default=9)
     told = parser.parse_args()
-    clock.hold(told.threads)
-    if installed("torch"):
-        import torch
-
-        torch.set_num_threads(told.threads)
+    clock.hold(told)
     print(f"{clock.machine()}, {told.threads} thread(s)")
     rows: list[dict] = []
     name = f"round_{told.threads}"

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from time import perf_counter
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def agree(net: Network, start: np.ndarray) -> None:
 
 def seconds_to(run: Callable, target: float) -> tuple[float, float]:
     """Return the seconds of ``run(observe)`` until it observes the target, and its least cost."""
-    least, begun = np.inf, perf_counter()
+    least, begun = np.inf, clock.now()
 
     def observe(cost):
         nonlocal least
@@ -84,7 +83,7 @@ def seconds_to(run: Callable, target: float) -> tuple[float, float]:
     try:
         run(observe)
     except Reached:
-        return perf_counter() - begun, least
+        return clock.now() - begun, least
     return np.inf, least
 
 
@@ -107,11 +106,11 @@ def against_programme(net: Network, start: np.ndarray, collocation: bool, seed: 
 
     problem = net.problem()
     problem.cost(start)  # compiled, or read from disk
-    begun = perf_counter()
+    begun = clock.now()
     programme = Programme(net, start, collocation, IPOPT_LIMIT)
-    built, begun = perf_counter() - begun, perf_counter()
+    built, begun = clock.now() - begun, clock.now()
     done = programme.solve()
-    total = perf_counter() - begun
+    total = clock.now() - begun
     costs = [problem.cost(u) for _, u in programme.found]
     long = solve.msa(problem, start, max_iter=3000, tol=1e-9)
     best = min(*costs, long.cost)
@@ -189,13 +188,13 @@ def on_all_samples(net: Network, start: np.ndarray, turns: int) -> dict[str, dic
             methods["PyTorch Adam" + mark] = torch_adam(net, start, rate or 0.1, compiled)
             methods["PyTorch L-BFGS" + mark] = torch_lbfgs(net, start, compiled)
     for name in list(methods):  # compiled before the clock starts
-        begun = perf_counter()
+        begun = clock.now()
         try:
             seconds_to(methods[name], np.inf)
         except Exception as refused:  # a compiler that is not there, say
             print(f"{name} left out: {type(refused).__name__}: {refused}"[:200], file=sys.stderr)
             del methods[name]
-        found[name] = dict(first=perf_counter() - begun, rate=rate if "Adam" in name else None)
+        found[name] = dict(first=clock.now() - begun, rate=rate if "Adam" in name else None)
     times: dict[str, list] = {name: [] for name in methods}
     for _ in range(turns):
         for name, run in methods.items():
@@ -376,12 +375,18 @@ def progressive(problem, start: np.ndarray, target: float, seed: int) -> tuple[f
     """Return the seconds and the epochs until the cost over all samples is the target."""
     from pmpnet import solve
 
-    found = solve.stochastic(problem, start, max_iter=60, tol=1e-5, seed=seed)
-    h = found.history[1:]  # the start is priced before
-    reached = h["cost"] <= target
+    seen, begun = [], clock.now()
+    found = solve.stochastic(
+        problem, start, max_iter=60, tol=1e-5, seed=seed,
+        callback=lambda row: seen.append((clock.now() - begun, row["cost"])),
+    )  # fmt: skip
+    rows = found.history[1:]  # those over all samples; the start is priced before
+    seen = np.array(seen)[len(seen) - len(rows) :]
+    assert np.array_equal(seen[:, 1], rows["cost"])
+    reached = rows["cost"] <= target
     if not reached.any():
         return np.inf, np.inf
-    return float(h["seconds"][reached][0]), float(h["sweeps"][reached][0]) / 2
+    return float(seen[reached][0, 0]), float(rows["sweeps"][reached][0]) / 2
 
 
 def to_target(
@@ -392,9 +397,9 @@ def to_target(
     next(steps)  # compiled
     seconds, done, cost = 0.0, 0, np.inf
     while done * batch <= EPOCHS * M and seconds <= limit:
-        start = perf_counter()
+        start = clock.now()
         u = next(steps)
-        seconds += perf_counter() - start
+        seconds += clock.now() - start
         done += CHECK
         cost = problem.cost(u)
         if cost <= target:
@@ -499,9 +504,9 @@ def ours_on_digits(data, seed: int, most: int) -> dict[float, float]:
     found = dict.fromkeys(ACCURACIES, np.inf)
     tables.train(data, seed=seed, max_iter=1)  # compiled, or read from disk
     for iterations in range(5, most + 1, 5):
-        begun = perf_counter()
+        begun = clock.now()
         fit = tables.train(data, seed=seed, max_iter=iterations)
-        seconds = perf_counter() - begun
+        seconds = clock.now() - begun
         for accuracy in ACCURACIES:
             if fit.annotations["table"]["test_score"] >= accuracy:
                 found[accuracy] = min(found[accuracy], seconds)
@@ -529,9 +534,9 @@ def split(data, seed: int) -> tuple[np.ndarray, ...]:
 def epochs_to(epoch: Callable, score: Callable, most: int) -> dict[float, float]:
     found, seconds = dict.fromkeys(ACCURACIES, np.inf), 0.0
     for _ in range(most):
-        begun = perf_counter()
+        begun = clock.now()
         epoch()
-        seconds += perf_counter() - begun
+        seconds += clock.now() - begun
         reached = score()
         for accuracy in ACCURACIES:
             if reached >= accuracy:
@@ -667,11 +672,7 @@ def main() -> None:
     parser.add_argument("--cases", default="abcd")
     parser.add_argument("--seeds", type=int, default=3)
     told = parser.parse_args()
-    clock.hold(told.threads)
-    if installed("torch"):
-        import torch
-
-        torch.set_num_threads(told.threads)
+    clock.hold(told)
     rows: list[dict] = []
     print(f"{clock.machine()}, {told.threads} threads, {told.seeds} seeds", flush=True)
     for case in told.cases:
