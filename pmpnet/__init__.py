@@ -21,6 +21,7 @@ _MODULES = (
     "analysis",
     "datasets",
     "dynamics",
+    "interop",
     "losses",
     "penalties",
     "plot",

@@ -1076,6 +1076,78 @@ def torch_lbfgs(whole: bool, free: bool) -> None:
         )
 
 
+def parameters_given(needed: int, given: bool) -> None:
+    """Check that a module is called with the constants of its points."""
+    if needed and not given:
+        raise ValueError(
+            f"the system reads {needed} constants of every point: call module(x, parameters) with "
+            f"an array (M, {needed})."
+        )
+
+
+def has_probabilities(fine: bool, loss: str) -> None:
+    """Check that a loss is one of classes."""
+    if not fine:
+        raise TypeError(f"{loss} predicts numbers, not classes: write output='outputs'.")
+
+
+def torch_chain(blocks: int, intervals: int) -> ValueError:
+    """Say that a module has not as many layers as the problem has intervals."""
+    if blocks:
+        return ValueError(
+            f"the module has {blocks} block{'s' * (blocks != 1)} of one kind in a row, the problem "
+            f"{intervals} intervals: write Problem(..., steps={blocks}), or give a module with "
+            f"{intervals} residual blocks."
+        )
+    return ValueError(
+        "the module has neither a list of residual blocks (nn.Sequential, nn.ModuleList) nor "
+        f"parameters whose first dimension is the {intervals} intervals of the problem: one or the "
+        "other says what the control of each interval is."
+    )
+
+
+def torch_first(kind: str, fine: bool) -> None:
+    """Check that nothing stands before the residual blocks."""
+    if not fine:
+        raise ValueError(
+            f"before its residual blocks the module has another one, {kind}: the samples of the "
+            "problem are what the first block reads. Apply it to them first."
+        )
+
+
+def torch_fails(where: str, shape: tuple[int, ...], error: Exception) -> ValueError:
+    """Say that a module of the user's cannot be called."""
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ValueError(f"{where} fails on points of shape {shape}: {why}")
+
+
+def torch_parts(where: str, given: dict, needed: dict, dynamics: str) -> ValueError:
+    """Say that parameters are not those of the system."""
+
+    def shown(parts: dict) -> str:
+        return ", ".join(f"{name} {tuple(shape)}" for name, shape in parts.items()) or "none"
+
+    return ValueError(
+        f"{where} has the parameters {shown(given)}; {dynamics} has {shown(needed)}: choose the "
+        "dynamics of pmpnet.dynamics that is this network's."
+    )
+
+
+def torch_map(
+    where: str, theirs: np.ndarray, ours: np.ndarray, dynamics: str, scheme: str
+) -> ValueError:
+    """Say that a module is another map than the problem's with the same weights."""
+
+    def shown(a: np.ndarray) -> str:
+        return np.array2string(a, precision=4, threshold=6, separator=", ")
+
+    return ValueError(
+        f"{where} is another map than {dynamics} by the {scheme} scheme with the same weights: at "
+        f"one point it gives {shown(theirs)}, the problem {shown(ours)}. Compare activation, "
+        "bias, step length (horizon / steps) and scale."
+    )
+
+
 # ----------------------------------------------------------------------------- continuation
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
+from .losses import Loss
 from .problem import ROLES, Problem, Readouts
 from .sweeps import Multipliers, Readout, Samples
 
@@ -284,23 +285,22 @@ class Solution:
 
     def outputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return z(T) = P x(T) + c of new points, (M, q): what the loss reads."""
-        role = self._role
+        loss = self.loss
         z = self.flow(x, parameters)
-        loss = (self.problem.terminal_cost, self.problem.running_cost)[role]
         if loss.readout is None:
             return z
         if loss.trained:
-            P, c = self.readouts[role]
+            P, c = self.readouts[self.role]
             return z @ P.T + c
         return z @ loss.readout.T
 
     def predict(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class labels, or numbers, of new points x (M, d)."""
-        return self._loss.predict(self.outputs(x, parameters), self.problem.classes)
+        return self.loss.predict(self.outputs(x, parameters), self.problem.classes)
 
     def predict_proba(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class probabilities of new points, (M, classes), in the order of the labels."""
-        return self._loss.probabilities(self.outputs(x, parameters))
+        return self.loss.probabilities(self.outputs(x, parameters))
 
     def score(self, x: ArrayLike, y: ArrayLike, parameters: ArrayLike | None = None) -> float:
         """Return the accuracy on labelled points, or the coefficient of determination R2."""
@@ -317,12 +317,14 @@ class Solution:
         )
 
     @property
-    def _role(self) -> int:
+    def role(self) -> int:
+        """Which cost predicts: the terminal (0) or, where there is none, the running one (1)."""
         return 0 if self.problem.terminal_cost is not None else 1
 
     @property
-    def _loss(self):
-        loss = (self.problem.terminal_cost, self.problem.running_cost)[self._role]
+    def loss(self) -> Loss:
+        """The cost that predicts."""
+        loss = (self.problem.terminal_cost, self.problem.running_cost)[self.role]
         checks.has_loss(loss)
         return loss
 

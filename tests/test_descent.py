@@ -118,3 +118,7 @@ def test_without_pytorch_a_sentence_says_how_to_get_it(monkeypatch):
         ImportError, match=r"PyTorch is not installed: pip install 'pmpnet\[torch\]'"
     ):
         pmpnet.solve.torch_train(translation())
+    with pytest.raises(ImportError, match="PyTorch is not installed"):
+        pmpnet.interop.to_torch(pmpnet.solve.msa(translation(), max_iter=0))
+    with pytest.raises(ImportError, match="PyTorch is not installed"):
+        pmpnet.interop.from_torch(None, translation())

@@ -17,7 +17,8 @@ from .problems import diffeomorphism, moons, random_start, translation, translat
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from pmpnet.solve.torch_model import TorchModel, map_function, operations  # noqa: E402
+from pmpnet.dynamics.torch_twins import map_function, operations  # noqa: E402
+from pmpnet.solve.torch_model import TorchModel  # noqa: E402
 
 RNG = np.random.default_rng(5)
 X, LABELS = RNG.standard_normal((23, 3)), RNG.integers(0, 3, 23)
@@ -250,7 +251,7 @@ def test_every_operation_of_expressions():
         if name == "CONSTPOW":
             value = SX.binary(code, operand, 1.7)
         states, none = casadi.vertcat(x, y), SX(0, 1)
-        f = map_function(Map(SX.sym("t"), states, none, none, value), double)
+        f = map_function(Map(SX.sym("t"), states, none, none, value))
         seen = torch.tensor(at, requires_grad=True)
         found = f(torch.tensor(0.0), seen, torch.empty(0), torch.empty(7, 0))
         exact = casadi.Function("exact", [states], [value, casadi.jacobian(value, states)])
@@ -270,7 +271,7 @@ def test_at_a_kink_the_mean_of_both_slopes():
     x = SX.sym("x")
     for kinked in (casadi.fmax(x, 0), casadi.fmin(x, 0), casadi.fabs(x)):
         none = SX(0, 1)
-        f = map_function(Map(SX.sym("t"), x, none, none, kinked), double)
+        f = map_function(Map(SX.sym("t"), x, none, none, kinked))
         at = double([[0.0]]).requires_grad_()
         f(torch.tensor(0.0), at, torch.empty(0), torch.empty(1, 0)).sum().backward()
         slope = casadi.Function("slope", [x], [casadi.gradient(kinked, x)])
