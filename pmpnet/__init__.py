@@ -16,6 +16,7 @@ _HOMES = {
     "set_num_threads": "sweeps",
     "get_num_threads": "sweeps",
 }
+_ESTIMATORS = ("PMPClassifier", "PMPRegressor")  # need scikit-learn: `import *` leaves them out
 _MODULES = (
     "constraints",
     "analysis",
@@ -32,6 +33,7 @@ _MODULES = (
 )
 
 __all__ = [*_HOMES, *_MODULES]
+_HOMES |= dict.fromkeys(_ESTIMATORS, "estimators")
 
 
 def __getattr__(name: str):
@@ -45,4 +47,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ESTIMATORS})

@@ -8,12 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import Problem, __version__, checks, datasets, load, solve, tables, verify
+from . import Problem, __version__, checks, datasets, load, solve, supervised, tables, verify
 from .comparison import Comparison, compare
 from .dynamics import Layer
 from .losses import Logistic
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", metavar="N", type=int, default=0, help="of the rows held out (%(default)s)"
     )
     train.add_argument(
-        "--steps", metavar="N", type=int, default=tables.STEPS, help="layers (%(default)s)"
+        "--steps", metavar="N", type=int, default=supervised.STEPS, help="layers (%(default)s)"
     )
     train.add_argument(
         "--horizon", metavar="T", type=float, default=1.0, help="time they cover (%(default)s)"
@@ -155,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--activation",
         metavar="NAME",
-        default=tables.ACTIVATION,
+        default=supervised.ACTIVATION,
         help="of the layers (%(default)s)",
     )
     train.add_argument(
@@ -165,11 +166,12 @@ def _parser() -> argparse.ArgumentParser:
         "--l2",
         metavar="WEIGHT",
         type=float,
-        help=f"weight of L2 ({tables.PENALTY:g} over the number of rows)",
+        help=f"weight of L2 ({supervised.PENALTY:g} over the number of rows)",
     )
     train.add_argument(
-        "--spread", metavar="X", type=float, default=tables.SPREAD,
-        help="of the cloud each row stands for, in distances to neighbours (%(default)s)",
+        "--spread", metavar="X", type=float,
+        help="of the cloud each row stands for, in distances to neighbours "
+        f"({supervised.SPREAD:g} for classes, 0 for numbers)",
     )  # fmt: skip
     train.add_argument(
         "--max-iter", metavar="N", type=int, default=120, help="most iterations (%(default)s)"
@@ -286,10 +288,10 @@ def _compare(told: argparse.Namespace) -> int:
         checks.not_a_folder(written)
     methods = {spec: _method(spec) for spec in told.methods}
     budget = {"sweeps": told.sweeps, "seconds": told.seconds}
-    problem, score = _posed(told)
+    problem, start, score = _posed(told)
     print(problem, flush=True)
     found = compare(
-        problem, methods, max_iter=told.max_iter, tol=told.tol, seed=told.seed, test=score,
+        problem, methods, start=start, max_iter=told.max_iter, tol=told.tol, seed=told.seed, test=score,
         budget={clock: most for clock, most in budget.items() if most is not None},
         progress=sys.stderr.isatty(),
     )  # fmt: skip
@@ -324,8 +326,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _posed(told: argparse.Namespace) -> tuple[Problem, Callable[[Solution], float]]:
-    """Return the problem, and what scores its solutions on points held out."""
+def _posed(
+    told: argparse.Namespace,
+) -> tuple[Problem, Solution | None, Callable[[Solution], float]]:
+    """Return the problem, where to begin, and what scores its solutions on points held out."""
     checks.one_table(told.file, told.target, told.data)
     if told.file is not None or told.data == "breast_cancer":
         path, target = told.file or datasets.breast_cancer_file(), told.target or "diagnosis"
@@ -337,11 +341,12 @@ def _posed(told: argparse.Namespace) -> tuple[Problem, Callable[[Solution], floa
             solution.annotations["table"] = start.annotations["table"]
             return tables.score(solution, table.x[held], table.y[held])
 
-        return start.problem, score
+        return start.problem, start, score
     draw, dim = PLANES[told.data or DATA[0]]
     seed = checks.integer("--seed", told.seed, 0)
     (x, y), (others, theirs) = draw(1000, seed=seed), draw(1000, seed=seed + 1)
-    return _plane(x, y, dim), lambda solution: solution.score(datasets.lift(others, dim), theirs)
+    score = partial(Solution.score, x=datasets.lift(others, dim), y=theirs)
+    return _plane(x, y, dim), None, score
 
 
 def _plane(x: np.ndarray, y: np.ndarray, dim: int = 2) -> Problem:

@@ -363,6 +363,17 @@ def two_classes(classes: np.ndarray) -> None:
         )
 
 
+def several_classes(classes: np.ndarray) -> np.ndarray:
+    """Return classes if there are two at least."""
+    if classes.size < 2:
+        shown = ", ".join(str(c) for c in classes)
+        raise ValueError(
+            f"y has one class only ({shown}), of samples that weigh anything: a classifier needs "
+            "two classes at least."
+        )
+    return classes
+
+
 def class_count(found: np.ndarray, wanted: int) -> None:
     """Check that a loss has as many classes as it was told."""
     if found.size > wanted:

@@ -1,10 +1,5 @@
 """From a table to a model: read a CSV file, hold rows out, standardise, solve, score.
 
-The model is a flow of the standardised columns and a few zeros beside them::
-
-    x(0) = ((row - mean) / (6 std), 0 .. 0)        x' = W s(x) + b        z = last entries of x(T)
-
-The loss reads the added entries only: classes (or numbers) are what the flow has carried there.
 What a model needs of its table is kept in ``solution.annotations["table"]`` and saved with it.
 """
 
@@ -21,26 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
-from .dynamics import Layer
-from .losses import CrossEntropy, Logistic, Loss, Squared
-from .penalties import L1, L2
-from .problem import Problem
 from .solution import Solution
 from .solve import msa
+from .supervised import ACTIVATION, STEPS, Scales, learning_problem, random_start
 
 MOST_CLASSES = 20  # whole numbers with more values than this are numbers, not labels
 FEWEST_ROWS = 10
 TASKS = ("classification", "regression")
-
-# Chosen once, on splits of wine, breast_cancer and digits that `benchmarks.real_data` does not use,
-# so that none of the three is behind a network of scikit-learn.
-STEPS = 5
-ACTIVATION = "sin"  # some 0.5 % better than tanh on digits, elsewhere the same
-PENALTY = 1.5  # the weight of L2 is this over the number of rows
-WIDTH = 6.0  # how many standard deviations are 1 to the flow: sin is nearly linear on most rows
-SPREAD = 0.7  # of a row's cloud, in distances to its neighbours
-NEIGHBOURS = 5
-CLOUD, MOST_COPIES = 12_000, 8  # points of all clouds together; points of one
 
 
 class Table(NamedTuple):
@@ -221,7 +203,7 @@ def train(
     activation: str = ACTIVATION,
     l1: float = 0.0,
     l2: float | None = None,
-    spread: float = SPREAD,
+    spread: float | None = None,
     max_iter: int = 120,
     **options: Any,
 ) -> Solution:
@@ -245,10 +227,10 @@ def train(
         Weight of the L1 norm of the control: makes entries exactly zero.
     l2 : float, optional
         Weight of L2; 1.5 over the number of rows without it.
-    spread : float, default 0.7
+    spread : float, optional
         Each row stands for a small cloud of points on the way to its neighbours of the same
         class: the larger, the smoother the model. 0 is the rows themselves, and so is any spread
-        for 12000 rows and more.
+        for 12000 rows and more. Without it 0.7 for classes and 0 for numbers.
     max_iter : int, default 120
     **options
         Of the method.
@@ -270,39 +252,30 @@ def train(
     """
     checks.function("method", method)
     parts = split(table, test_fraction, seed)
-    x, y = table.x[parts.train], table.y[parts.train]
-    numbers = table.task == "regression"
+    problem, scales = learning_problem(
+        table.x[parts.train],
+        table.y[parts.train],
+        numbers=table.task == "regression",
+        dim=dim,
+        steps=steps,
+        horizon=horizon,
+        activation=activation,
+        l1=l1,
+        l2=l2,
+        spread=spread,
+        seed=seed,
+    )
     info: dict[str, Any] = {
         "columns": list(table.columns),
         "target": table.target,
         "task": table.task,
-        "mean": x.mean(axis=0),
-        "std": _scale(x),
+        **scales._asdict(),
         "seed": seed,
         "test_fraction": test_fraction,
-        "rows": [len(parts.train), len(parts.test)],
+        "rows": [len(part) for part in parts],
     }
-    if numbers:
-        info["target_mean"], info["target_std"] = float(y.mean()), float(_scale(y))
-        y = (y - info["target_mean"]) / info["target_std"]
-    outputs = _outputs(table)
-    least = x.shape[1] + outputs
-    dim = least if dim is None else checks.flow_dimension(dim, x.shape[1], outputs)
-    weight = PENALTY / len(x) if l2 is None else l2
-    rows, other, part = _clouds(
-        _standard(info, x), None if numbers else y, checks.real("spread", spread, least=0.0), seed
-    )
-    points = _between(_standard(info, x), rows, other, part)
-    problem = Problem(
-        Layer(dim, activation),
-        _lifted(points, dim),
-        _between(y, rows, other, part) if numbers else y[rows],
-        terminal_cost=_loss(table, outputs, dim),
-        control_cost=L2(weight) + L1(l1) if l1 else L2(weight),
-        horizon=horizon,
-        steps=steps,
-    )
-    solution = method(problem, max_iter=max_iter, seed=seed, **{"tol": 1e-4, **options})
+    options = {"start": random_start(problem, seed), "tol": 1e-4, **options}
+    solution = method(problem, max_iter=max_iter, seed=seed, **options)
     solution.annotations["table"] = info
     info["train_score"], info["test_score"] = (
         score(solution, table.x[rows], table.y[rows]) for rows in parts
@@ -315,10 +288,9 @@ def predict(solution: Solution, x: ArrayLike) -> np.ndarray:
     """Return labels or numbers for rows x (M, n), in the units of the table, of a trained model."""
     info = checks.trained_table(solution)
     x = checks.table_columns(x, info["columns"])
-    found = solution.predict(_lifted(_standard(info, x), solution.problem.dynamics.dim))
-    if info["task"] == "regression":
-        return info["target_mean"] + info["target_std"] * found[:, 0]
-    return found
+    scales = Scales(*(info[name] for name in Scales._fields))
+    found = solution.predict(scales.states(x, solution.problem.dynamics.dim))
+    return scales.numbers(found)[:, 0] if info["task"] == "regression" else found
 
 
 def score(solution: Solution, x: ArrayLike, y: ArrayLike) -> float:
@@ -343,69 +315,3 @@ def _baseline(table: Table, parts: Split) -> float:
         return _r2(held, float(y.mean()))
     classes, counts = np.unique(y, return_counts=True)
     return float(np.mean(held == classes[counts.argmax()]))
-
-
-def _scale(x: np.ndarray) -> np.ndarray:
-    """Standard deviations of columns; 1 for those that are constant."""
-    return np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
-
-
-def _standard(info: dict[str, Any], x: np.ndarray) -> np.ndarray:
-    return (x - info["mean"]) / (WIDTH * info["std"])
-
-
-def _lifted(x: np.ndarray, dim: int) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, dim - x.shape[1])))
-
-
-def _outputs(table: Table) -> int:
-    """How many numbers the loss reads."""
-    classes = len(np.unique(table.y)) if table.task == "classification" else 1
-    return 1 if classes == 2 else classes
-
-
-def _loss(table: Table, outputs: int, dim: int) -> Loss:
-    readout = np.eye(dim)[dim - outputs :]
-    if table.task == "regression":
-        return Squared(readout=readout)
-    return Logistic(readout=readout) if outputs == 1 else CrossEntropy(outputs, readout=readout)
-
-
-def _between(a: np.ndarray, rows: np.ndarray, other: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return points on the lines from rows to other rows."""
-    return a[rows] + part.reshape(-1, *[1] * (a.ndim - 1)) * (a[other] - a[rows])
-
-
-def _clouds(
-    x: np.ndarray, classes: np.ndarray | None, spread: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the points of all clouds: a row, a neighbour of it, and the part of the way there.
-
-    The first point of a cloud is the row itself.
-    """
-    M = len(x)
-    copies = min(math.ceil(CLOUD / M), MOST_COPIES) if spread > 0 else 1
-    rows = np.tile(np.arange(M), copies)
-    if copies == 1:
-        return rows, rows, np.zeros(M)
-    rng = np.random.default_rng(seed)
-    part = spread * rng.standard_normal(M * copies)
-    part[:M] = 0.0
-    return rows, _neighbours(x, classes)[rows, rng.integers(0, NEIGHBOURS, M * copies)], part
-
-
-def _neighbours(x: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-    """Return the nearest rows of every row, of its class; repeated where a class has fewer."""
-    from scipy.spatial import KDTree
-
-    groups = (
-        np.zeros(len(x), int) if classes is None else np.unique(classes, return_inverse=True)[1]
-    )
-    found = np.empty((len(x), NEIGHBOURS), int)
-    for g in range(groups.max() + 1):
-        members = np.flatnonzero(groups == g)
-        count = min(NEIGHBOURS + 1, len(members))
-        nearest = KDTree(x[members]).query(x[members], k=range(1, count + 1))[1]
-        others = nearest[:, 1:] if count > 1 else nearest
-        found[members] = members[others[:, np.arange(NEIGHBOURS) % others.shape[1]]]
-    return found

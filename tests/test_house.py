@@ -50,10 +50,11 @@ def test_public_names_exist():
 def test_the_readme_s_code_runs(capsys):
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {}
     for block in blocks:
         exec(block, names)
     assert names["solution"].success
     assert names["solution"].horizon == pytest.approx(2.0, abs=1e-5)
+    assert names["model"].score(names["x"], names["y"]) > 0.95
     assert "Hamiltonian gap" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.metrics import r2_score
 
 import pmpnet
-from pmpnet import datasets, solve, tables
+from pmpnet import datasets, solve, supervised, tables
 from pmpnet.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -559,8 +559,8 @@ def test_units_do_not_matter():
 def test_clouds(task):
     t = table(20, task)
     classes = t.y if task == "classification" else None
-    rows, other, part = tables._clouds(t.x, classes, 0.5, seed=0)
-    assert len(rows) == 20 * tables.MOST_COPIES
+    rows, other, part = supervised._clouds(t.x, classes, 0.5, seed=0)
+    assert len(rows) == 20 * supervised.MOST_COPIES
     assert np.array_equal(rows[:20], np.arange(20))
     assert not part[:20].any()
     assert part[20:].std() == pytest.approx(0.5, rel=0.2)
@@ -569,18 +569,18 @@ def test_clouds(task):
         assert np.array_equal(classes[rows], classes[other])
         distance[classes[:, None] != classes[None]] = np.inf
     assert (rows != other).all()
-    nearest = np.sort(distance, axis=1)[:, tables.NEIGHBOURS]
+    nearest = np.sort(distance, axis=1)[:, supervised.NEIGHBOURS]
     assert (distance[rows, other] <= nearest[rows] + 1e-12).all()
 
 
 def test_clouds_of_small_classes_and_of_many_rows():
     x = np.arange(5.0)[:, None]
-    _, other, _ = tables._clouds(x, np.array(["a", "a", "a", "b", "a"]), 0.5, seed=0)
+    _, other, _ = supervised._clouds(x, np.array(["a", "a", "a", "b", "a"]), 0.5, seed=0)
     assert (other[np.arange(len(other)) % 5 == 3] == 3).all()
-    rows, _, part = tables._clouds(np.zeros((tables.CLOUD, 1)), None, 0.5, seed=0)
-    assert len(rows) == tables.CLOUD
+    rows, _, part = supervised._clouds(np.zeros((supervised.CLOUD, 1)), None, 0.5, seed=0)
+    assert len(rows) == supervised.CLOUD
     assert not part.any()
-    assert len(tables._clouds(x, None, 0.0, seed=0)[0]) == 5
+    assert len(supervised._clouds(x, None, 0.0, seed=0)[0]) == 5
 
 
 def test_methods_and_their_options():
