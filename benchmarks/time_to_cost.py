@@ -33,11 +33,21 @@ import numpy as np
 
 from . import clock
 from .peers import Network, Programme, Reached, installed, jax_cost, ours, torch_cost
+from .trainers import (
+    BUDGET,
+    CHECK,
+    jax_adam,
+    jax_batches,
+    jax_lbfgs,
+    torch_adam,
+    torch_batches,
+    torch_lbfgs,
+)
 
 NEAR = 1e-3
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MINI_RATES, BATCHES = (0.003, 0.01, 0.03, 0.1, 0.3), (256, 1024, 4096)
-BUDGET, CHECK, EPOCHS = 1500, 10, 60
+EPOCHS = 60
 IPOPT_LIMIT = 600.0
 ACCURACIES, DIGITS_RATES = (0.96, 0.97, 0.975, 0.98), (0.0003, 0.001, 0.003, 0.01, 0.03)
 
@@ -90,15 +100,13 @@ def seconds_to(run: Callable, target: float) -> tuple[float, float]:
 # -------------------------------------------------------------------------------- a: IPOPT
 
 
-def beside_ipopt(told, seeds: range) -> list[dict]:
-    rows = []
+def beside_ipopt(told, seeds: range) -> Iterator[dict]:
     for samples in (50,) if told.quick else (50, 200, 1000):
         for collocation in (False, True):
             for seed in seeds:
                 scheme = "rk4" if collocation else "euler"
                 net, start = network("A", samples, seed, scheme)
-                rows += against_programme(net, start, collocation, seed)
-    return rows
+                yield from against_programme(net, start, collocation, seed)
 
 
 def against_programme(net: Network, start: np.ndarray, collocation: bool, seed: int) -> list[dict]:
@@ -142,8 +150,7 @@ def against_programme(net: Network, start: np.ndarray, collocation: bool, seed: 
 # -------------------------------------------------------------------------- b: full batches
 
 
-def full_batches(told, seeds: range) -> list[dict]:
-    rows = []
+def full_batches(told, seeds: range) -> Iterator[dict]:
     for case, name in (("A", "moons"), ("B", "spirals")):
         for samples in (1000,) if told.quick else (1000, 10_000):
             turns = 3 if samples == 1000 else 1
@@ -151,11 +158,7 @@ def full_batches(told, seeds: range) -> list[dict]:
                 net, start = network(case, samples, seed)
                 agree(net, start)
                 for method, found in on_all_samples(net, start, turns).items():
-                    rows.append(
-                        dict(part="b", case=name, M=samples, seed=seed, method=method, **found)
-                    )
-                    print(".", end="", file=sys.stderr, flush=True)
-    return rows
+                    yield dict(part="b", case=name, M=samples, seed=seed, method=method, **found)
 
 
 def on_all_samples(net: Network, start: np.ndarray, turns: int) -> dict[str, dict]:
@@ -230,116 +233,15 @@ def tuned(net: Network, start: np.ndarray, target: float) -> float | None:
     return best
 
 
-def jax_adam(net: Network, start: np.ndarray, rate: float) -> Callable:
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    cost, adam = jax_cost(net), optax.adam(rate)
-    x, y = jnp.asarray(net.x), jnp.asarray(net.y)
-
-    @jax.jit
-    def step(u, state, x, y):
-        value, slope = jax.value_and_grad(cost)(u, x, y)
-        move, state = adam.update(slope, state)
-        return optax.apply_updates(u, move), state, value
-
-    def run(observe):
-        u = jnp.asarray(start)
-        state = adam.init(u)
-        for _ in range(BUDGET):
-            u, state, value = step(u, state, x, y)
-            observe(float(value))
-
-    return run
-
-
-def jax_lbfgs(net: Network, start: np.ndarray) -> Callable:
-    from scipy.optimize import minimize
-
-    from .peers import jax_round
-
-    evaluate = jax_round(net, jax_cost(net))
-
-    def run(observe):
-        def value(v):
-            cost, slope = evaluate(v.reshape(net.shape))
-            observe(cost)
-            return cost, slope.ravel().astype(float)
-
-        options = dict(maxiter=BUDGET, maxfun=BUDGET, maxcor=20, ftol=0.0, gtol=1e-10)
-        minimize(value, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-
-    return run
-
-
-def torch_adam(net: Network, start: np.ndarray, rate: float, compiled: bool = False) -> Callable:
-    import torch
-
-    cost, (x, y) = torch_of(net, compiled), map(torch.from_numpy, (net.x, net.y))
-
-    def run(observe):
-        u = torch.from_numpy(start.copy()).requires_grad_()
-        adam = torch.optim.Adam([u], lr=rate)
-        for _ in range(BUDGET):
-            adam.zero_grad()
-            value = cost(u, x, y)
-            value.backward()
-            observe(value.item())
-            adam.step()
-
-    return run
-
-
-def torch_lbfgs(net: Network, start: np.ndarray, compiled: bool = False) -> Callable:
-    import torch
-
-    cost, (x, y) = torch_of(net, compiled), map(torch.from_numpy, (net.x, net.y))
-
-    def run(observe):
-        u = torch.from_numpy(start.copy()).requires_grad_()
-        lbfgs = torch.optim.LBFGS(
-            [u], max_iter=BUDGET, history_size=20, line_search_fn="strong_wolfe",
-            tolerance_grad=1e-10, tolerance_change=0.0,
-        )  # fmt: skip
-
-        def closure():
-            lbfgs.zero_grad()
-            value = cost(u, x, y)
-            value.backward()
-            observe(value.item())
-            return value
-
-        lbfgs.step(closure)
-
-    return run
-
-
-COMPILED: dict[tuple, Callable] = {}
-
-
-def torch_of(net: Network, compiled: bool) -> Callable:
-    """Return the cost; compiled once for problems of one size and head."""
-    import torch
-
-    if not compiled:
-        return torch_cost(net)
-    key = net.x.shape, net.steps, net.beta, net.head.tobytes()
-    if key not in COMPILED:
-        COMPILED[key] = torch.compile(torch_cost(net), fullgraph=True, dynamic=False)
-    return COMPILED[key]
-
-
 # -------------------------------------------------------------------------- c: minibatches
 
 
-def minibatches(told, seeds: range) -> list[dict]:
+def minibatches(told, seeds: range) -> Iterator[dict]:
     from pmpnet import solve
 
-    rows = []
     sizes = (("A", "moons", 10_000 if told.quick else 100_000), ("B", "spirals", 10_000))
     for case, name, samples in sizes[: 1 if told.quick else 2]:
-        choice: dict[str, tuple] = {}
+        pair = None
         for seed in seeds:
             net, start = network(case, samples, seed)
             agree(net, start)
@@ -349,26 +251,22 @@ def minibatches(told, seeds: range) -> list[dict]:
             target = best + NEAR * (first - best)
             mine = [progressive(problem, start, target, seed) for _ in range(3)]
             what = dict(part="c", case=name, M=samples, seed=seed)
-            rows.append(dict(what, method="stochastic", seconds=min(s for s, _ in mine),
-                             epochs=mine[0][1], rate=None, batch=None))  # fmt: skip
+            seconds, epochs = min(mine)
+            yield dict(what, method="stochastic", seconds=seconds, epochs=epochs)
             peers = {}
             if installed("jax", "optax"):
                 peers["JAX Adam"] = jax_batches
             if installed("torch"):
                 peers["PyTorch Adam"] = torch_batches
             for method, steps in peers.items():
-                if (
-                    not choice
-                ):  # the first peer's choice is the choice of all: the steps are the same
-                    choice["all"] = fastest_pair(steps, net, start, problem, target, seed)
-                rate, batch = choice["all"]
+                # the first peer's choice is that of all: their steps are the same
+                pair = pair or fastest_pair(steps, net, start, problem, target, seed)
+                rate, batch = pair
                 seconds, epochs, cost = to_target(
                     steps(net, start, rate, batch, seed), problem, target, batch
                 )
-                rows.append(dict(what, method=method, seconds=seconds, epochs=epochs, rate=rate,
-                                 batch=batch, cost=cost / best - 1))  # fmt: skip
-                print(".", end="", file=sys.stderr, flush=True)
-    return rows
+                found = dict(seconds=seconds, epochs=epochs, cost=cost / best - 1)
+                yield dict(what, method=method, rate=rate, batch=batch, **found)
 
 
 def progressive(problem, start: np.ndarray, target: float, seed: int) -> tuple[float, float]:
@@ -419,67 +317,13 @@ def fastest_pair(steps, net, start, problem, target, seed) -> tuple[float, int]:
     return best
 
 
-def batches(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield indices (CHECK, size) of shuffled epochs."""
-    rng, left = np.random.default_rng(seed), np.empty(0, int)
-    while True:
-        while len(left) < CHECK * size:
-            left = np.concatenate([left, rng.permutation(count)])
-        yield left[: CHECK * size].reshape(CHECK, size)
-        left = left[CHECK * size :]
-
-
-def jax_batches(net, start, rate: float, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield controls after every ten steps; first the start, when all is compiled."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    cost, adam = jax_cost(net), optax.adam(rate)
-    x, y = jnp.asarray(net.x), jnp.asarray(net.y)
-
-    @jax.jit
-    def ten(u, state, index, x, y):
-        def step(carry, rows):
-            u, state = carry
-            move, state = adam.update(jax.grad(cost)(u, x[rows], y[rows]), state)
-            return (optax.apply_updates(u, move), state), None
-
-        return jax.lax.scan(step, (u, state), index)[0]
-
-    index = batches(len(net.x), size, seed)
-    u = jnp.asarray(start)
-    state = adam.init(u)
-    jax.block_until_ready(ten(u, state, next(index), x, y))
-    yield start
-    for rows in index:
-        u, state = ten(u, state, rows, x, y)
-        yield np.asarray(u)
-
-
-def torch_batches(net, start, rate: float, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield controls after every ten steps, first the start."""
-    import torch
-
-    cost, (x, y) = torch_cost(net), map(torch.from_numpy, (net.x, net.y))
-    u = torch.from_numpy(start.copy()).requires_grad_()
-    adam = torch.optim.Adam([u], lr=rate)
-    yield start
-    for index in batches(len(net.x), size, seed):
-        for rows in torch.from_numpy(index):
-            adam.zero_grad()
-            cost(u, x[rows], y[rows]).backward()
-            adam.step()
-        yield u.detach().numpy()
-
-
 # ------------------------------------------------------------------------------- d: digits
 
 
-def digits(told, seeds: range) -> list[dict]:
+def digits(told, seeds: range) -> Iterator[dict]:
     from .real_data import table
 
-    data, rows = table("digits"), []
+    data = table("digits")
     for seed in seeds:
         passed = {
             "pmpnet train": ours_on_digits(data, seed, 40 if told.quick else 120),
@@ -491,11 +335,8 @@ def digits(told, seeds: range) -> list[dict]:
         for method, times in passed.items():
             for accuracy, seconds in times.items():
                 case = f"digits, {accuracy:.1%}"
-                rows.append(
-                    dict(part="d", case=case, M=1797, seed=seed, method=method, seconds=seconds)
-                )
-        print(".", end="", file=sys.stderr, flush=True)
-    return rows
+                found = dict(method=method, seconds=seconds)
+                yield dict(part="d", case=case, M=len(data.x), seed=seed, **found)
 
 
 def ours_on_digits(data, seed: int, most: int) -> dict[float, float]:
@@ -649,17 +490,21 @@ def table(found: list[dict]) -> None:
 
 def figure(found: list[dict], plt):
     """Draw seconds to the target: a row per problem, a mark per method."""
-    cases = list(dict.fromkeys((r["case"], r["M"]) for r in found))[::-1]
+
+    def case(r: dict) -> str:
+        return f"{r['part']}: {r['case']}, M = {r['M']:,}"
+
+    cases = list(dict.fromkeys(map(case, found)))[::-1]
     names = list(dict.fromkeys(r["method"] for r in found))
     drawn, axes = plt.subplots(figsize=(8.5, 0.42 * len(cases) + 1.4))
     marks = "osD^v<>PX*hdp"
     for i, name in enumerate(names):
-        points = [(r["seconds"], cases.index((r["case"], r["M"]))) for r in found
+        points = [(r["seconds"], cases.index(case(r))) for r in found
                   if r["method"] == name and np.isfinite(r["seconds"])]  # fmt: skip
         if points:
             style = dict(color="black", zorder=3) if name in OURS else dict(alpha=0.8)
             axes.plot(*zip(*points, strict=True), marks[i % len(marks)], label=name, **style)
-    axes.set_yticks(range(len(cases)), [f"{case}, M = {samples:,}" for case, samples in cases])
+    axes.set_yticks(range(len(cases)), cases)
     axes.set_xscale("log")
     axes.set_xlabel("seconds to the same cost, or accuracy")
     axes.grid(alpha=0.3)
@@ -676,7 +521,11 @@ def main() -> None:
     rows: list[dict] = []
     print(f"{clock.machine()}, {told.threads} threads, {told.seeds} seeds", flush=True)
     for case in told.cases:
-        found = PARTS[case](told, range(1 if told.quick else told.seeds))
+        found: list[dict] = []
+        for row in PARTS[case](told, range(1 if told.quick else told.seeds)):
+            found.append(row)
+            clock.write(told, "time_to_cost", summary(rows + found))
+            print(".", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         table(summary(found))
         rows += found
