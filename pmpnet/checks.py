@@ -1922,7 +1922,7 @@ def stands_still(fine: bool) -> None:
 
 def norm_order(value: Any) -> float:
     """Return the order of a vector norm."""
-    if value not in (1, 2, math.inf):
+    if not isinstance(value, numbers.Real) or value not in (1, 2, math.inf):
         raise ValueError(f"norm={_of(value)} is not known: write 1, 2 or numpy.inf.")
     return value
 
@@ -2012,6 +2012,8 @@ def homogeneous_units(fine: bool, dynamics: str, allowed: Iterable[str]) -> None
 def priced_by_size(fine: bool, penalty: str) -> None:
     """Check that a control cost has a cheapest scale of every hidden unit."""
     if not fine:
+    if entries < 1:
+        raise ValueError("weights of no entries have no smoothness: give at least one column.")
         raise ValueError(
             f"weights are balanced under a control cost of L1, L2 and Kinetic, not {penalty}: price the "
             "solution on such a problem first (problem.replace(control_cost=...), max_iter=0)."
@@ -2059,7 +2061,7 @@ def start_shape(value: Any) -> tuple[int, int]:
         raise TypeError(
             f"shape={_of(value)} is not a pair: write problem.control_shape, or (N, c)."
         ) from None
-    return integer("shape[0]", layers, 1), integer("shape[1]", entries, 1)
+    return size("shape[0]", layers, 1), size("shape[1]", entries, 1)
 
 
 def spread(value: Any, entries: int) -> np.ndarray:

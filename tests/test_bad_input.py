@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 import pmpnet
 from pmpnet import (
     Problem,
+    analysis,
     constraints,
     datasets,
     dynamics,
@@ -33,6 +34,7 @@ from pmpnet import (
     plot,
     schemes,
     solve,
+    starts,
     tables,
 )
 
@@ -758,6 +760,91 @@ calls(
     best=real(optional=True, below=1e6), ax=ingredient(optional=True),
 )  # fmt: skip
 
+
+# analysis and starts
+for name in ("stopping_time", "sparsity", "prune", "retime", "depth_gap", "depth_smoothness",
+             "reversibility", "memory_free_gradient", "lipschitz", "log_det", "flow_jacobian",
+             "sharpness", "laziness", "truncated_costates", "balance", "directions"):  # fmt: skip
+    kind = ingredient()
+    if name == "depth_smoothness":
+        kind = array(U, also=("one more", "a column more"))
+    calls(f"analysis.{name}", lambda solution, name=name: getattr(analysis, name)(solution), {},
+          solution=kind)  # fmt: skip
+calls("stopping_time", lambda tol: solved().stopping_time(tol), dict(tol=0.125), tol=real(least=0))
+calls(
+    "retime", lambda times: analysis.retime(solved(), times), dict(times=TIMES),
+    times=array(TIMES, optional=True, more={"twice": [0, 1, 1, 2], "falling": TIMES[::-1]}),
+)  # fmt: skip
+calls("retime by a norm", lambda norm: analysis.retime(solved(), norm=norm), dict(norm=2),
+      norm=_kind({"another": 3, "text": "l1", "zero": 0, "list": [1], "array": np.array([1, 2])}))  # fmt: skip
+PLACES = array(X, optional=True, also=("one more", "no rows", "empty"))
+calls(
+    "depth_gap", lambda **told: analysis.depth_gap(solved(), **told),
+    dict(x=X, interpolation="linear", refine=[1, 2], rtol=2.0**-20),
+    x=PLACES, interpolation=word(), rtol=real(above=0),
+    refine=_kind({"number": 2, "halves": [0.5, 1], "zero": [0, 1], "texts": ["a"], "empty": []},
+                 also=("a set", "a generator", "bytes")),
+)  # fmt: skip
+calls(
+    "depth_smoothness", lambda times: analysis.depth_smoothness(U, times), dict(times=TIMES),
+    times=array(TIMES, optional=True, more={"falling": TIMES[::-1]}),
+)  # fmt: skip
+calls("scaling_exponents", lambda solutions: analysis.scaling_exponents(solutions),
+      dict(solutions=[U, np.concatenate([U, U])]),
+      solutions=_kind({"number": 3, "text": "ab", "one": [U], "numbers": [1, 2], "empty": [],
+                       "one depth": [U, U], "NaN inside": [U, U * NAN]}))  # fmt: skip
+for name in ("lipschitz", "flow_jacobian"):
+    calls(f"{name} at", lambda x, name=name: getattr(analysis, name)(solved(), x), dict(x=X),
+          x=PLACES)  # fmt: skip
+calls(
+    "inversion", lambda **told: analysis.inversion(solved(), **told),
+    dict(z=X, tol=0.125, max_iter=20),
+    z=array(X, also=("one more", "no rows")), tol=real(least=0), max_iter=count(1),
+)  # fmt: skip
+calls(
+    "log_det", lambda **told: analysis.log_det(solved(), **told),
+    dict(x=X, method="series", terms=3, probes=2, seed=1),
+    x=PLACES, method=word(), terms=count(1), probes=size(1, optional=True), seed=count(0),
+)  # fmt: skip
+calls("series_bound", lambda terms: analysis.series_bound(solved(), terms), dict(terms=3),
+      terms=count(1))  # fmt: skip
+calls(
+    "flow_distance", lambda **told: analysis.flow_distance(solved(), **told),
+    dict(other=solved(), x=X, norm="sup"), other=ingredient(), norm=word(),
+    x=array(X, optional=True, also=("one more",)),
+)  # fmt: skip
+calls("sharpness", lambda **told: analysis.sharpness(solved(), **told), dict(tol=0.125, seed=1),
+      tol=real(least=0), seed=count(0))  # fmt: skip
+calls("Hessian", analysis.Hessian, {}, problem=ingredient())
+calls("laziness", lambda **told: analysis.laziness(solved(), **told), dict(start=U, x=X),
+      start=array(U, optional=True), x=array(X, optional=True, also=("one more",)))  # fmt: skip
+calls("memory_free_gradient", lambda tol: analysis.memory_free_gradient(solved(), tol),
+      dict(tol=8.0), tol=real(above=0))  # fmt: skip
+calls(
+    "sample_convergence", lambda **told: analysis.sample_convergence(problem(), **told),
+    dict(solve=solve.msa, sizes=[3, 5], resamples=2, seed=1),
+    solve=_kind({"number": 3, "text": "msa"}, also=("a function", "a class")),
+    sizes=_kind({"number": 3, "beyond": [3, 7], "zero": [0], "halves": [1.5], "empty": []},
+                also=("a set", "a generator", "bytes")),
+    resamples=count(2), seed=count(0),
+)  # fmt: skip
+STD = eighths(6, low=1)
+SPREAD = array(STD, scalar=True, more={"negative": -0.5},
+               also=("one dimension less",))  # fmt: skip
+for name, own in (("independent", dict(law="uniform")), ("fractional", dict(hurst=0.75)),
+                  ("smooth", dict(length=0.5))):  # fmt: skip
+    calls(
+        f"starts.{name}", getattr(starts, name), dict(shape=(3, 6), std=STD, seed=1) | own,
+        shape=_kind({"number": 3, "text": "36", "three": (3, 6, 1), "zero": (0, 6),
+                     "halves": (1.5, 6)}),
+        std=SPREAD, seed=count(0),
+    )  # fmt: skip
+calls("starts.independent law", lambda law: starts.independent((3, 6), law=law), dict(law="normal"),
+      law=word())  # fmt: skip
+calls("hurst", lambda **told: starts.fractional((3, 6), **told), dict(hurst=0.75, increments=False),
+      hurst=real(above=0, below=1), increments=flag())  # fmt: skip
+calls("smooth length", lambda length: starts.smooth((3, 6), length=length), dict(length=0.5),
+      length=real(above=0))  # fmt: skip
 
 # ------------------------------------------------------------------------------- the tests
 

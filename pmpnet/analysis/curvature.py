@@ -74,11 +74,12 @@ class Hessian:
 
         A = self.operator(u)
         n = A.shape[0]
-        if n == 1:
-            return float(A @ np.ones(1)), np.ones(self.problem.control_shape)
-        start = np.random.default_rng(seed).standard_normal(n)
-        values, vectors = eigsh(A, 1, which="LA", v0=start, tol=tol)
-        return float(values[0]), vectors[:, 0].reshape(self.problem.control_shape)
+        if n < 3:  # too few for Lanczos
+            values, vectors = np.linalg.eigh(A @ np.eye(n))
+        else:
+            start = np.random.default_rng(seed).standard_normal(n)
+            values, vectors = eigsh(A, 1, which="LA", v0=start, tol=tol)
+        return float(values[-1]), vectors[:, -1].reshape(self.problem.control_shape)
 
 
 def sharpness(solution: Solution, tol: float = 1e-8, seed: int = 0) -> float:

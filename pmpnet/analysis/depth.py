@@ -195,7 +195,7 @@ def depth_smoothness(solution: Solution | ArrayLike, times: ArrayLike | None = N
         u = checks.real_array("solution", solution, ndim=2)
         times = checks.grid(1.0, max(len(u), 1), times)
         checks.layer_per_layer(len(times) - 1, len(u))
-    checks.two_layers(len(u))
+    checks.two_layers(*u.shape)
     du, middles = np.diff(u, axis=0), (times[1:] + times[:-1]) / 2
     sizes = np.linalg.norm(du, axis=1)
     return Smoothness(

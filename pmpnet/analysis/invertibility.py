@@ -21,7 +21,7 @@ from ..dynamics import Dynamics, Layer, Neurons, Outside, TwoLayer
 from ..integrate import step
 from ..schemes import Scheme
 from ..solution import Solution
-from .steps import layer_jacobians
+from .steps import layer_jacobians, points
 
 # Largest slope of each activation; that of gelu is at sqrt(2)
 STEEPEST = dict.fromkeys(("identity", "tanh", "relu", "leaky_relu", "softplus", "sin"), 1.0)
@@ -97,10 +97,10 @@ def lipschitz(
     >>> found.layers.tolist(), found.flow, found.inverse, found.proven
     ([0.5, 0.5], 2.25, 4.0, True)
     """
-    checks.instance("solution", solution, Solution, checks.A_SOLUTION)
+    x, theta = points(solution, x, parameters)
     problem, u = solution.problem, solution.controls
-    if not len(u) or _steepness(problem.dynamics, u[0]) is None:
-        J = layer_jacobians(solution, x, parameters)
+    if _steepness(problem.dynamics, u[0]) is None:
+        J = layer_jacobians(solution, x, theta)
         D = J - np.eye(J.shape[-1])
         c, proven = np.linalg.norm(D, 2, axis=(2, 3)).max(axis=1, initial=0.0), False
     else:

@@ -88,7 +88,8 @@ def stopping_time(solution: Solution, tol: float = 0.0) -> float:
     >>> stopping_time(pmpnet.solve.msa(problem, u, max_iter=0))
     0.5
     """
-    return float(solution.times[_kept(solution, tol)])
+    layers = _kept(solution, tol)
+    return float(solution.times[layers])
 
 
 def _kept(solution: Solution, tol: float = 0.0) -> int:

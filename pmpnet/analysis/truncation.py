@@ -60,15 +60,15 @@ def truncated_costates(solution: Solution, layers: int = 1) -> Truncation:
 
     Examples
     --------
-    The steady state of x' = tanh(u x + b) - x, reached in 40 steps:
+    The steady state of x' = W tanh(x) + b, reached in 100 steps:
 
-    >>> import casadi, numpy as np, pmpnet, pmpnet.solve
+    >>> import numpy as np, pmpnet, pmpnet.solve
     >>> from pmpnet import dynamics, losses
-    >>> x, u, b = casadi.SX.sym("x"), casadi.SX.sym("u", 2), casadi.SX.sym("b")
-    >>> system = dynamics.Symbolic(x, u, casadi.tanh(u[0] * x + u[1] + b) - x, parameters=b)
-    >>> problem = pmpnet.Problem(system, [[0.0], [0.0]], parameters=[[0.5], [1.0]], horizon=40,
-    ...                          steps=40, terminal_cost=losses.Squared())
-    >>> found = truncated_costates(pmpnet.solve.msa(problem, [[0.5, 0.0]] * 40, max_iter=0))
+    >>> layer = dynamics.Layer(2)
+    >>> problem = pmpnet.Problem(layer, [[0.0, 0.0]], terminal_cost=losses.Squared(),
+    ...                          horizon=50.0, steps=100)
+    >>> u = np.tile(layer.pack(W=[[-1, 0.3], [-0.3, -1]], b=[0.1, 0.2]), (100, 1))
+    >>> found = truncated_costates(pmpnet.solve.msa(problem, u, max_iter=0))
     >>> found.inner > 0, found.cosine > 0.9
     (True, True)
     """

@@ -71,7 +71,7 @@ def log_det(
     method = checks.choice("method", method, ("exact", "series"))
     terms = checks.integer("terms", terms, 1)
     if probes is not None:
-        probes = checks.integer("probes", probes, 1)
+        probes = checks.size("probes", probes, 1)
     J = layer_jacobians(solution, x, parameters)
     if method == "exact":
         return np.linalg.slogdet(J)[1].sum(axis=0)
