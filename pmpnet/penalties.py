@@ -380,7 +380,7 @@ class Penalty:
             kept = np.maximum(norms - self.groups.weight, 0.0) / _not_zero(norms)
             shrunk = self.groups.scale(shrunk, kept)
         curvature = self.l2 + rho
-        if rho > 0 or self._curved:
+        if self._curved or np.all(rho > 0):
             return self.project(shrunk / curvature)
         return self._linear_argmax(shrunk, np.broadcast_to(curvature, z.shape))
 

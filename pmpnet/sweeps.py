@@ -88,6 +88,28 @@ def _blas():
     return ThreadpoolController()
 
 
+class _Held:
+    """BLAS on one thread as long as anybody sweeps; the last one gives it back."""
+
+    def __init__(self) -> None:
+        self.lock, self.sweeping = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.sweeping:
+                self.limits = _blas().limit(limits=1, user_api="blas")
+            self.sweeping += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.sweeping -= 1
+            if not self.sweeping:
+                self.limits.restore_original_limits()
+
+
+_held = _Held()
+
+
 class Plan(NamedTuple):
     """How samples are cut: a function of sizes only."""
 
@@ -452,7 +474,7 @@ class Sweeper:
         return nullcontext() if self.dtype == np.float64 else np.errstate(over="ignore")
 
     def _single_threaded_blas(self):
-        return _blas().limit(limits=1, user_api="blas") if self._uses_blas else nullcontext()
+        return _held if self._uses_blas else nullcontext()
 
     def _workspace(self, thread: int, block: int, backward: bool):
         key = thread, block, backward

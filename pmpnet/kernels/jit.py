@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -92,6 +93,10 @@ class _Cache(FunctionCache):
             return super().load_overload(sig, target_context)
         except OSError:
             return None  # nothing there to read; saving will say so
+        except Exception:  # it was cut off, by a full disk say: the rest is of no use
+            with suppress(Exception):
+                self.flush()
+            return None
 
     def save_overload(self, sig, data):
         try:

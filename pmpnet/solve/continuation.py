@@ -109,7 +109,11 @@ def follow(
             more |= dict(max_iter=max_iter, tol=bound)
         else:
             more |= dict(max_iter=min(level_iter, max_iter), tol=level_tol)
-        solved = chain.run(level, solve, found, **more)
+        try:
+            solved = chain.run(level, solve, found, **more)
+        except KeyboardInterrupt:  # before the level's start was priced
+            chain.ended = replace(priced, status=INTERRUPTED, message="interrupted.")
+            break
         chain.tell(level, solved, held_out)
         if np.isfinite(solved.cost):
             found = solved
@@ -119,6 +123,9 @@ def follow(
     elif found.success and found.residual > bound:  # its start was worse than that of the chain
         rest = bound / max(1.0, found.residual)
         found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=rest, seed=seed)
+    if not found.success and not whole.constraints and priced.cost < found.cost:
+        # what is best for a part need not be good for the whole
+        found = replace(priced, success=False, status=found.status, message=found.message)
     return chain.solution(found, name)
 
 

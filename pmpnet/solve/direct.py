@@ -341,7 +341,7 @@ class _Run:
         last, seconds = self.last, perf_counter() - self.begun
         row = last.point.price, last.gap, last.residual, np.nan, 2 * self.sweeps, seconds
         self.rows.append(np.array(row, dtype=HISTORY)[()])
-        return self.callback is not None and bool(self.callback(self.rows[-1]))
+        return self.callback is not None and bool(self.callback(self.rows[-1].copy()))
 
     def _solution(self, status: int, message: str, nit: int) -> Solution:
         """Give back the best iterate."""

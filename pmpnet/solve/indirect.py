@@ -30,7 +30,7 @@ from .. import checks
 from ..certificate import violations
 from ..problem import Problem
 from ..reduced import Reduced
-from ..solution import CONVERGED, HISTORY, STALLED, Seconds, Solution
+from ..solution import CONVERGED, HISTORY, INTERRUPTED, STALLED, Seconds, Solution
 from ..sweeps import Multipliers
 
 LARGEST = 40  # M d: the equations of Newton's method are dense in z
@@ -120,11 +120,15 @@ def indirect(
     times, z, u = _guess(problem, start)
     found = _Found(times, z, partial(_interpolated, times, z), 0, np.nan, False, "")
     reduced = Reduced(problem)
-    rows, last, used = [_row(reduced, u, np.nan, begun)], found, None
+    rows, last, used, interrupted = [_row(reduced, u, np.nan, begun)], found, None, False
     while smoothings:
         s = smoothings[-1]
-        with np.errstate(all="ignore"):
-            last = solve(principle, s, found, tol, **options)
+        try:
+            with np.errstate(all="ignore"):
+                last = solve(principle, s, found, tol, **options)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
         if not last.success:
             if used is None or used - s < CLOSEST * used:
                 break
@@ -134,7 +138,12 @@ def indirect(
         found, used = last, s
         u = principle.averages(found.at, s)
         rows.append(_row(reduced, u, s, begun))
-    return _solution(principle, found, last, u, used, rows, begun, f"indirect ({method})")
+    solved = _solution(principle, found, last, u, used, rows, begun, f"indirect ({method})")
+    if not interrupted:
+        return solved
+    return replace(
+        solved, success=False, status=INTERRUPTED, message=f"interrupted; {solved.message}"
+    )
 
 
 # ------------------------------------------------------------------------------- the equations

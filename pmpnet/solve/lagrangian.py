@@ -24,7 +24,7 @@ import numpy as np
 from ..certificate import violations
 from ..problem import Problem
 from ..reduced import Reduced
-from ..solution import CONVERGED, INFEASIBLE, OUT_OF_ITERATIONS, STALLED, Solution
+from ..solution import CONVERGED, INFEASIBLE, INTERRUPTED, OUT_OF_ITERATIONS, STALLED, Solution
 from ..sweeps import Multipliers
 
 FIRST_TOLERANCE, TIGHTEN = 1e-2, 0.1  # of the first subproblem; its factor from one to the next
@@ -53,12 +53,19 @@ def augmented_lagrangian(
         Iterations of the method, over all subproblems.
     """
     rows = _Rows(problem, v)
-    scale, inner = None, max(FIRST_TOLERANCE, tol)
+    found, scale, inner = None, None, max(FIRST_TOLERANCE, tol)
     histories, nit, nfev, njev, seconds, updates = [], 0, 0, 0, 0.0, 0
     while True:
-        found = solve(
-            v, rows.multipliers, updates == 0, tol=inner, max_iter=max_iter - nit, scale=scale
-        )
+        try:
+            found = solve(
+                v, rows.multipliers, updates == 0, tol=inner, max_iter=max_iter - nit, scale=scale
+            )
+        except KeyboardInterrupt:  # before its start was priced
+            if found is None:
+                raise
+            message = f"interrupted after {nit} iterations."
+            found = replace(found, success=False, status=INTERRUPTED, message=message)
+            break
         histories.append(found.history)
         seconds += found.seconds.solve
         nit, nfev, njev = nit + found.nit, nfev + found.nfev, njev + found.njev

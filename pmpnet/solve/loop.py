@@ -181,7 +181,12 @@ def best_start(
     first = reduced.join(u, readouts, stretch)
     solutions = [run(problem, first, kick=start is None)]
     for i in range(1, starts):
-        solutions.append(run(problem, _random(reduced, problem, seed, i), kick=False))
+        if solutions[-1].status == INTERRUPTED:
+            break
+        try:
+            solutions.append(run(problem, _random(reduced, problem, seed, i), kick=False))
+        except KeyboardInterrupt:  # before this start was priced
+            break
     best = min(solutions, key=functools.partial(_rank, tol=tol))
     if starts == 1:
         return best
@@ -274,7 +279,10 @@ def leave_stationary(
     else:
         return solution
     reduced = Reduced(problem, multipliers=how.get("multipliers"))
-    kicked = iterate(problem, _random(reduced, problem, how["seed"], 1), **how)
+    try:
+        kicked = iterate(problem, _random(reduced, problem, how["seed"], 1), **how)
+    except KeyboardInterrupt:
+        return solution
     better = _lowered(reduced, kicked, how["tol"]) < _lowered(reduced, solution, how["tol"])
     nfev = solution.nfev + kicked.nfev + int(reduced.nfev)
     sweeps = dict(nfev=nfev, njev=solution.njev + kicked.njev)
@@ -340,7 +348,7 @@ def _iterate(
                 record.add(step, max_iter)
                 if step.point is not None:
                     bar.advance(record)
-                    if callback is not None and callback(record.rows[-1]):
+                    if callback is not None and callback(record.rows[-1].copy()):
                         record.stop(
                             STOPPED, f"stopped by the callback after {record.nit} iterations."
                         )

@@ -44,7 +44,10 @@ def needle_variations(
     nfev, njev = found.nfev, found.njev
     while True:
         v = reduced.join(found.controls, found.readouts, found.stretch)
-        best, gaps = Hamiltonian(reduced, v).maximisers(candidates, seed + rounds)
+        try:
+            best, gaps = Hamiltonian(reduced, v).maximisers(candidates, seed + rounds)
+        except KeyboardInterrupt:
+            return replace(found, message=f"{found.message} The search was interrupted.")
         gap = float((problem.metric * gaps).sum())
         better = None
         if gap > NEGLIGIBLE * max(1.0, abs(found.cost)):
