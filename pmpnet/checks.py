@@ -1977,6 +1977,8 @@ def several(name: str, value: Any) -> list[Any]:
 
 def two_layers(layers: int) -> None:
     """Check that there are layers to compare."""
+    if entries < 1:
+        raise ValueError("weights of no entries have no smoothness: give at least one column.")
     if layers < 2:
         raise ValueError("weights of one layer have no smoothness in depth: give at least two.")
 
@@ -2012,8 +2014,6 @@ def homogeneous_units(fine: bool, dynamics: str, allowed: Iterable[str]) -> None
 def priced_by_size(fine: bool, penalty: str) -> None:
     """Check that a control cost has a cheapest scale of every hidden unit."""
     if not fine:
-    if entries < 1:
-        raise ValueError("weights of no entries have no smoothness: give at least one column.")
         raise ValueError(
             f"weights are balanced under a control cost of L1, L2 and Kinetic, not {penalty}: price the "
             "solution on such a problem first (problem.replace(control_cost=...), max_iter=0)."
