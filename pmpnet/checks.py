@@ -1975,7 +1975,7 @@ def several(name: str, value: Any) -> list[Any]:
     return values
 
 
-def two_layers(layers: int) -> None:
+def two_layers(layers: int, entries: int) -> None:
     """Check that there are layers to compare."""
     if entries < 1:
         raise ValueError("weights of no entries have no smoothness: give at least one column.")
