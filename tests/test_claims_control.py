@@ -60,6 +60,27 @@ def test_depth_hardly_matters_and_the_family_of_fields_does():
         assert unseen[8, steps] < unseen[4, steps] / 3
 
 
+# --------------------------------------------- successive approximations, Krylov & Chernousko
+
+
+@pytest.mark.parametrize("horizon", [1.0, 1.4, 1.7, 2.5])
+def test_basic_iterations_converge_on_short_horizons_only(horizon):
+    # x' = u, int x^2 / 2 + u^2 / 2: the error in u is mapped by -A'A, A the integration from 0,
+    # whose largest eigenvalue is (2 T / pi)^2; a proximal weight of 1 maps it by (1 - A'A) / 2
+    problem = Problem(
+        dynamics.LinearControl(1), [[1.0]], [[0.0]], running_cost=losses.Squared(0.5),
+        control_cost=penalties.L2(1.0), horizon=horizon, steps=200,
+    )  # fmt: skip
+    largest = (2 * horizon / np.pi) ** 2
+    basic = pmpnet.solve.msa(problem, variant="basic", max_iter=25, tol=0.0)
+    first = basic.history["residual"][:12]  # fewer where it diverges
+    ratio = np.sqrt(first[-1] / first[-3])
+    assert ratio == pytest.approx(largest, rel=0.02)
+    proximal = pmpnet.solve.msa(problem, variant="damped", damping=0.5, tol=1e-10)
+    assert proximal.success
+    assert proximal.cost == pytest.approx(np.tanh(horizon) / 2, rel=0.02)  # Euler's steps
+
+
 # ------------------------------------ sparsity and the stopping time, Esteve-Yague & Geshkovski
 
 
