@@ -24,6 +24,7 @@ RUNS = {
     "moons": ([], ["--seeds", "1"]),
     "continuation": ([], ["--seeds", "1"]),
     "real_data": (["--json", "{out}/real_data.json"], ["--seeds", "1"]),
+    "estimators": (["--out", "{out}"], ["--quick"]),
     "ensemble": ([], ["--samples", "1000", "--repeats", "2"]),
     "memory": ([], ["--samples", "200000"]),
     "startup": ([], ["--repeats", "1"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,9 @@ class _Flow(BaseEstimator):
         return self.solution_.outputs(states)
 
     def _train(self, X: np.ndarray, y: np.ndarray, sample_weight: Any, numbers: bool) -> _Flow:
-        solver = checks.method("solver", self.solver, solve.__all__)
-        if isinstance(solver, str):
-            solver = getattr(solve, solver)
+        methods = {name: f for name in solve.__all__ if isfunction(f := getattr(solve, name))}
+        solver = checks.method("solver", self.solver, methods)
+        solver = methods.get(solver, solver)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         deepen = isinstance(self.steps, str)
         if deepen:

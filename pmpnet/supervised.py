@@ -158,11 +158,11 @@ def learning_problem(
 
 
 def random_start(problem: Problem, seed: int = 0) -> np.ndarray:
-    """Return controls (N, c) as networks are started: normal, with variance 1 / d.
+    """Return controls (N, c) as networks are started, normal with variance 1 / d, but small.
 
     Zero controls are a saddle wherever no line through the rows tells anything of their targets.
     """
-    return independent(problem.control_shape, problem.dynamics.dim**-0.5, seed=seed)
+    return independent(problem.control_shape, 0.1 / math.sqrt(problem.dynamics.dim), seed=seed)
 
 
 def measure(
