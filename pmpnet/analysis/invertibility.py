@@ -226,7 +226,7 @@ def inversion(
     if known is None and len(x):
         bound = float("inf")
     proven = known is not None and known.proven
-    return Inversion(x, found.iterations, found.converged, bound, proven)
+    return Inversion(x, found.iterations, found.converged, float(bound), proven)
 
 
 class FixedPoints(NamedTuple):
