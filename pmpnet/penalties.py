@@ -276,7 +276,7 @@ class Penalty:
         """Return the penalty of one layer, for many controls (K, c) of it, or of some layers."""
 
         def one(a: np.ndarray | None, ndim: int) -> np.ndarray | None:
-            return a[k] if a is not None and a.ndim == ndim else a
+            return a[k] if a is not None and a.ndim == ndim and len(a) > 1 else a
 
         part = {name: one(getattr(self, name), 2) for name in ("l0", "l1", "l2", "lower", "upper")}
         part |= {name: one(getattr(self, name), 1) for name in ("ball", "l1_ball")}

@@ -111,6 +111,12 @@ def test_pruning_a_solved_problem_of_long_horizon_with_weights_by_layer():
     assert pruned.score(x, y) == found.score(x, y)
 
 
+def test_one_row_of_weights_is_that_of_every_layer():
+    one, each = (stopped(penalties.L1(0.1 * np.ones((n, 2)))) for n in (1, 8))
+    assert one.prune().cost == each.prune().cost
+    assert analysis.retime(one).cost == analysis.retime(each).cost
+
+
 def test_a_control_of_nothing_but_zeros_keeps_a_layer():
     pruned = stopped(zero=range(8)).prune()
     assert pruned.controls.tolist() == [[0.0, 0.0]]
@@ -151,6 +157,13 @@ def test_constant_speed_costs_least_energy_and_the_same_l1_norm():
     for other in (even, uneven):
         l1 = analysis.sparsity(other).l1_norm
         assert l1 == pytest.approx(analysis.sparsity(found).l1_norm, rel=1e-12)
+
+
+def test_single_precision_knows_a_speed_too():
+    found = network(dtype="float32")
+    even = analysis.retime(found)
+    assert even.problem.dtype == np.float32
+    np.testing.assert_allclose(even.flow(np.eye(2)), found.flow(np.eye(2)), rtol=1e-5)
 
 
 def test_controls_that_are_no_speed_keep_their_times():
