@@ -1,7 +1,6 @@
 """What goes wrong around a solve: disks, files, interrupts, callbacks, threads, processes."""
 
 import concurrent.futures
-import hashlib
 import io
 import json
 import multiprocessing
@@ -12,6 +11,7 @@ import sys
 import threading
 import zipfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +78,6 @@ def same(a, b):
 def saved() -> bytes:
     """Return the bytes of a solution's file."""
     import tempfile
-    from pathlib import Path
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "s.npz")
@@ -544,21 +543,41 @@ def bits(threads, cache):
 
 
 @pytest.mark.slow
-def test_processes_find_the_same_bits_with_a_cold_a_warm_and_a_damaged_cache(tmp_path):
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:  # all compile into one empty folder
-        cold = set(pool.map(lambda threads: bits(threads, tmp_path), (1, 2, 3)))
+def test_processes_find_the_same_bits_with_a_cold_and_with_a_warm_cache(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # both compile into one empty folder
+        cold = set(pool.map(lambda threads: bits(threads, tmp_path), (1, 2)))
     assert len(cold) == 1
     assert len(list(tmp_path.rglob("*.nbc"))) == len(list(tmp_path.rglob("*.nbi"))) > 0
     assert not list(tmp_path.rglob("*.tmp.*"))
     assert {bits(threads, tmp_path) for threads in (1, 8)} == cold
-    for kind, part in (("nbi", 0.5), ("nbi", 0.0), ("nbc", 0.5), ("nbc", 0.0)):
-        for file in tmp_path.rglob(f"*.{kind}"):
-            data = file.read_bytes()
-            file.write_bytes(data[: int(part * len(data))])
-        assert {bits(2, tmp_path)} == cold, (kind, part)
-    hashes = {f: hashlib.sha256(f.read_bytes()).digest() for f in tmp_path.rglob("*.nbc")}
-    assert {bits(2, tmp_path)} == cold
-    assert {f: hashlib.sha256(f.read_bytes()).digest() for f in hashes} == hashes  # mended
+
+
+TWICE = """
+from pmpnet.kernels.jit import compiled
+print(compiled("twice")(lambda x: 2 * x)(21))
+"""
+
+
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("part", [0.0, 0.5])
+def test_a_cache_that_is_cut_off_is_mended(kind, part, tmp_path):
+    def run():
+        env = {**os.environ, "PMPNET_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", TWICE],
+            env=env, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.stdout.strip() == "42", done.stderr
+        return {f.name: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+
+    whole = run()
+    (file,) = tmp_path.rglob(f"*.{kind}")
+    file.write_bytes(rest := whole[file.name][: int(part * len(whole[file.name]))])
+    mended = run()
+    assert mended.keys() == whole.keys()
+    assert mended[file.name] != rest
+    assert run() == mended  # found, not compiled
 
 
 @pytest.mark.parametrize("name", LOOPED)
@@ -570,3 +589,28 @@ def test_a_solve_goes_on_from_a_file_as_from_memory(name, tmp_path):
     here = method(first.problem, first, max_iter=5, tol=0.0, **told)
     there = method(loaded.problem, loaded, max_iter=5, tol=0.0, **told)
     assert same(here, there)
+
+
+# ------------------------------------------------------------------------- bounds of arrays
+
+BEYOND = """
+import numpy as np
+from pmpnet.kernels.jit import compiled
+print(compiled("beyond")(lambda a: a[a.size])(np.zeros(3)))
+"""
+
+
+@pytest.mark.slow
+def test_no_kernel_reads_beyond_its_arrays(tmp_path):
+    """The tests of the sweep with bounds checked, compiled into a folder of their own."""
+    env = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "PMPNET_CACHE_DIR": str(tmp_path)}
+    told = dict(env=env, capture_output=True, text=True, check=False)
+    bad = subprocess.run([sys.executable, "-c", BEYOND], timeout=120, **told)
+    assert "IndexError" in bad.stderr  # bounds are checked indeed
+    chosen = "round_is or blocks_and_chunks or products_go or explosion"
+    tests = [str(Path(__file__).with_name("test_sweeps.py")), "-k", chosen]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=Path(__file__).parent.parent, timeout=3000, **told,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
