@@ -1857,7 +1857,7 @@ def some_held_out(rows: int, fraction: float) -> None:
 
 def flow_dimension(value: Any, columns: int, outputs: int) -> int:
     """Return the dimension of a flow that carries columns and outputs."""
-    value = integer("dim", value, 1)
+    value = size("dim", value, 1)
     if value < columns + outputs:
         raise ValueError(
             f"dim={value} is too small for {columns} columns and {outputs} output(s): "

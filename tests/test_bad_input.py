@@ -725,7 +725,7 @@ calls(
     dict(table=table(), test_fraction=0.25, seed=1, steps=2, horizon=1.0, activation="tanh", l1=0.5,
          l2=0.5, spread=0.0, max_iter=1),
     table=ingredient(), test_fraction=real(above=0, below=1), seed=count(0), steps=size(1),
-    horizon=real(above=0), activation=word(), max_iter=count(0), spread=real(least=0),
+    horizon=real(above=0), activation=word(), max_iter=count(0), spread=real(least=0, optional=True),
     dim=size(4, optional=True), l1=real(least=0, optional=True, also=("list", "array", "True", "decimal", "array of one")),
     l2=real(least=0, optional=True, also=("list", "array", "True", "decimal", "array of one")),
     method=_kind({"number": 3, "text": "msa"}, also=("a function", "a class")),
