@@ -425,7 +425,7 @@ class Sweeper:
         texts += [b and b.map.text for b in (self.extras.terminal, self.extras.path)]
         texts.append(self.extras.sums and self.extras.sums.text)
         family, record = _family(name, field, pullback, *texts), self.dynamics.record(self.dtype)
-        return kernel, jit.entry_point, family, record, kernel.Tableau(A, b, c)
+        return kernel, jit.entry_point, family, record, kernel.Tableau(A, b, c, np.ones_like(b))
 
     @staticmethod
     def _cost_text(cost: Loss | None, family: str) -> str | None:

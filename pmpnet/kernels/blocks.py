@@ -184,3 +184,40 @@ def add_scaled(a, source, target):
     for i in range(source.shape[0]):
         for m in range(source.shape[1]):
             target[i, m] += a * source[i, m]
+
+
+@njit(**BLOCK_OPTIONS)
+def copy_scaled(a, source, target):
+    """Target = a source."""
+    for i in range(source.shape[0]):
+        for m in range(source.shape[1]):
+            target[i, m] = a * source[i, m]
+
+
+@njit(**BLOCK_OPTIONS)
+def add_combination(a, factors, blocks, first, last, target):
+    """Target += a times the sum of factors[j] blocks[j] over first <= j < last, two in a pass.
+
+    A block whose factor is 0 is not read: it may hold anything.
+    """
+    zero = target.dtype.type(0)
+    j = first
+    while j < last:
+        if factors[j] == zero:
+            j += 1
+            continue
+        k = j + 1
+        while k < last and factors[k] == zero:
+            k += 1
+        if k < last:
+            _add_two(a * factors[j], blocks[j], a * factors[k], blocks[k], target)
+        else:
+            add_scaled(a * factors[j], blocks[j], target)
+        j = k + 1
+
+
+@njit(**BLOCK_OPTIONS)
+def _add_two(a, one, b, other, target):
+    for i in range(one.shape[0]):
+        for m in range(one.shape[1]):
+            target[i, m] += a * one[i, m] + b * other[i, m]

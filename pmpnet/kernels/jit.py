@@ -18,6 +18,8 @@ from pathlib import Path
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
+from .pipeline import KernelCompiler
+
 # NRT off: a sweep owns no memory, so nothing needs reference counting (counting alone took half
 # of a round) and nothing can be allocated. Only the outermost kernel is called from Python.
 _OPTIONS = {
@@ -29,6 +31,7 @@ _OPTIONS = {
     # samples of a block are independent: sums over them may be reordered so that they vectorise;
     # NaN and infinity keep their meaning (no "nnan", no "ninf")
     "fastmath": {"contract", "reassoc", "nsz"},
+    "pipeline_class": KernelCompiler,
 }
 # Inlined: a call hands over every array as nine words on the stack, some hundred nanoseconds
 BLOCK_OPTIONS = {**_OPTIONS, "forceinline": True}

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blocks import add_scaled, copy, fill
+from .blocks import add_combination, add_scaled, copy, copy_scaled, fill
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
 from .sharing import Share, add_one  # noqa: F401 - the seam takes Share from here
 
@@ -42,6 +42,7 @@ class Tableau(NamedTuple):
     A: np.ndarray
     b: np.ndarray
     c: np.ndarray
+    ones: np.ndarray  # (s,)
 
 
 class Samples(NamedTuple):
@@ -203,9 +204,7 @@ def build(
             stage = work.X if i == 0 else work.Y
             if i > 0:
                 copy(work.X, work.Y)
-                for j in range(i):
-                    if tableau.A[i, j] != 0:
-                        add_scaled(h * tableau.A[i, j], work.K[j], work.Y)
+                add_combination(h, tableau.A[i], work.K, 0, i, work.Y)
             time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
             if running.code != 0:
                 for m in range(work.w.size):
@@ -222,8 +221,7 @@ def build(
                 fill(out, real(0))
             field(system, time, work.theta, u[k], a, stage, tape, out, work.system)
         if stages > 1:
-            for i in range(stages):
-                add_scaled(h * tableau.b[i], work.K[i], work.X)
+            add_combination(h, tableau.b, work.K, 0, stages, work.X)
         return cost
 
     @njit(**BLOCK_OPTIONS, inline="always")
@@ -236,11 +234,8 @@ def build(
             # with a single stage V is P itself, and its share is added to P at once
             V, out = (work.P, work.P) if stages == 1 else (work.V, work.Xi[i])
             if stages > 1:
-                fill(V, real(0))
-                add_scaled(tableau.b[i], work.P, V)
-                for j in range(i + 1, stages):
-                    if tableau.A[j, i] != 0:
-                        add_scaled(tableau.A[j, i], work.Xi[j], V)
+                copy_scaled(tableau.b[i], work.P, V)
+                add_combination(real(1), tableau.A[:, i], work.Xi, i + 1, stages, V)
                 fill(out, real(0))
             time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
             tape = work.tape[k, i]
@@ -249,8 +244,7 @@ def build(
                 add_scaled(real(-1), work.slope[k, i], out)
         if stages == 1:
             return
-        for i in range(stages):
-            add_scaled(real(1), work.Xi[i], work.P)
+        add_combination(real(1), tableau.ones, work.Xi, 0, stages, work.P)
 
     @njit(**BLOCK_OPTIONS, inline="always")
     def add_path(extras, t, u, k, side, start, stop, backward, X, g, work):
