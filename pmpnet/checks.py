@@ -866,9 +866,8 @@ def sample_index(value: Any, count: int) -> np.ndarray:
     return np.flatnonzero(array) if mask else array.astype(np.intp)
 
 
-def method_options(name: str, options: dict[str, Any], signature: Any) -> None:
+def method_options(name: str, options: dict[str, Any], own: list[str]) -> None:
     """Check the options of a method by name."""
-    own = [p for p in signature.parameters if p not in ("reduced", "v", "max_iter", "rng")]
     for option in options:
         if option not in own:
             listed = ", ".join(own) if own else "none of its own"
@@ -1696,16 +1695,16 @@ def located(fine: bool) -> None:
 # ------------------------------------------------------------------------------------ files
 
 
-def path(value: Any) -> Any:
+def path(value: Any, name: str = "path") -> Any:
     """Return value if it is a path."""
     import os
 
     if not isinstance(value, (str, os.PathLike)) or not str(value):
-        raise TypeError(f"path={_of(value)} is not a path: write text such as 'model.npz'.")
+        raise TypeError(f"{name}={_of(value)} is not a path: write text such as 'model.npz'.")
     if "\0" in str(value):
-        raise ValueError(f"path={_of(value)} is not a path: leave the character \\0 out.")
+        raise ValueError(f"{name}={_of(value)} is not a path: leave the character \\0 out.")
     if os.path.basename(os.fspath(value)) in ("", ".", ".."):
-        raise ValueError(f"path={str(value)!r} is a folder: add the name of a file.")
+        raise ValueError(f"{name}={str(value)!r} is a folder: add the name of a file.")
     return value
 
 
@@ -1747,6 +1746,49 @@ def format_known(path: Any, given: int, known: int, version: str) -> None:
         raise ValueError(
             f"{str(path)!r} was written by pmpnet {version} in format {given}, and this pmpnet reads "
             f"formats up to {known}: update pmpnet."
+        )
+
+
+def same_solve(path: Any, values: dict[str, tuple]) -> None:
+    """Check that a checkpoint is one of the same solve."""
+    other = [name for name, (there, here) in values.items() if there != here]
+    if other == ["problem"]:
+        raise ValueError(
+            f"resume={str(path)!r} was written by the solve of another problem: give the same "
+            "samples, costs, grid and dynamics, or leave resume= out."
+        )
+    if other:
+        shown = ", ".join(f"{n}={values[n][0]!r} and not {values[n][1]!r}" for n in other)
+        raise ValueError(
+            f"resume={str(path)!r} was written by another solve, with {shown}: write the same, or "
+            "begin from a solution by start=."
+        )
+
+
+def same_start(fine: bool) -> None:
+    """Check that a run begins where the one that was written down did."""
+    if not fine:
+        raise ValueError(
+            "the solve that resume= goes on with began elsewhere: give the same start=, or leave "
+            "resume= out."
+        )
+
+
+def resumable(fine: bool) -> None:
+    """Check that the method of a chain can be written down."""
+    if not fine:
+        raise TypeError(
+            "the method of this chain takes no checkpoint=: leave checkpoint= and resume= out, or "
+            "give a function of pmpnet.solve."
+        )
+
+
+def same_answers(fine: bool) -> None:
+    """Check that scipy asks again what it asked before."""
+    if not fine:
+        raise ValueError(
+            "scipy's L-BFGS-B asks for other controls than in the solve that resume= goes on with, "
+            "as another version of scipy may: begin from its best controls by start=."
         )
 
 

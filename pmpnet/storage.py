@@ -7,6 +7,7 @@ Reading makes ingredients by the names listed here and executes nothing: there i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -21,18 +22,12 @@ import numpy as np
 
 from . import __version__, checks, dynamics, losses, penalties, schemes
 from .problem import Problem, matrix
+from .reduced import Point
 from .solution import Seconds, Solution
 from .sweeps import Multipliers, Readout
 
 FORMAT = 1
 DESCRIPTION = "pmpnet"  # the entry that makes an .npz one of ours
-
-
-def _penalty(**told: Any) -> penalties.Penalty:
-    # sums of weights that are single numbers are NumPy's numbers, no longer its arrays
-    return penalties.Penalty(
-        **{name: np.asarray(v) if isinstance(v, float) else v for name, v in told.items()}
-    )
 
 
 def _from_instructions(module: str, name: str) -> Callable[..., Any]:
@@ -62,7 +57,8 @@ MAKERS = {
     "losses.Squared": losses.Squared,
     "losses.Symbolic": _from_instructions(".losses", "Symbolic"),
     "penalties.Groups": penalties.Groups,
-    "penalties.Penalty": _penalty,
+    "penalties.Penalty": penalties.Penalty,
+    "reduced.Point": Point,
     "schemes.Scheme": schemes.Scheme,
     "sweeps.Multipliers": Multipliers,
 }
@@ -92,30 +88,10 @@ def save(solution: Solution, path: str | Path) -> Path:
         written then.
     """
     checks.instance("solution", solution, Solution, "what a method of pmpnet.solve returns")
-    path = _with_suffix(path)
-    checks.fresh_file(path)
-    checks.not_a_folder(path)
-    writer = _Writer()
-    told = {
-        "format": FORMAT,
-        "version": __version__,
-        "problem": writer.tree(_problem_parts(solution.problem), "problem"),
-        "readouts": writer.tree(_readout_parts(solution), "readouts"),
-    }
-    for field in fields(Solution):
-        if field.name not in told:
-            told[field.name] = writer.tree(getattr(solution, field.name), field.name)
-    text = json.dumps(told, allow_nan=False).encode()
-    arrays = {DESCRIPTION: np.frombuffer(text, np.uint8), **writer.arrays}
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    told = {field.name: getattr(solution, field.name) for field in fields(Solution)}
+    told |= dict(problem=_problem_parts(solution.problem), readouts=_readout_parts(solution))
+    path = file_for(path)
+    write(path, DESCRIPTION, told, f".{path.name}.{secrets.token_hex(4)}.tmp")
     return path
 
 
@@ -154,27 +130,84 @@ def load(path: str | Path) -> Solution:
     >>> np.array_equal(again.controls, solution.controls), again.cost == solution.cost
     (True, True)
     """
-    given, path = Path(checks.path(path)), _with_suffix(path)
+    given, path = Path(checks.path(path)), with_suffix(path)
     if not path.exists() and given.exists():
         path = given
+    told = read(path, DESCRIPTION)
+    try:
+        return _solution(told)
+    except Exception as error:
+        raise checks.damaged(path, error) from error
+
+
+def with_suffix(path: str | Path) -> Path:
+    """Return a path that ends in ``.npz``."""
+    path = Path(checks.path(path))
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
+def file_for(path: str | Path) -> Path:
+    """Return a path that ends in ``.npz`` and can be written to."""
+    path = with_suffix(path)
+    checks.fresh_file(path)
+    checks.not_a_folder(path)
+    return path
+
+
+def write(path: Path, kind: str, told: dict[str, Any], unfinished: str) -> None:
+    """Write values by name to a file that is never half written.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        The entry that makes it a file of this kind.
+    told : dict
+        Of numbers, text, lists, dicts, arrays and ingredients.
+    unfinished : str
+        How the file is called in its folder until it is put in its place.
+    """
+    writer = _Writer()
+    trees = {name: writer.tree(value, name) for name, value in told.items()}
+    text = json.dumps({"format": FORMAT, "version": __version__, **trees}, allow_nan=False)
+    arrays = {kind: np.frombuffer(text.encode(), np.uint8), **writer.arrays}
+    other = path.with_name(unfinished)
+    try:
+        with other.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(other, path)
+    finally:
+        other.unlink(missing_ok=True)
+
+
+def read(path: Path, kind: str) -> dict[str, Any]:
+    """Return what `write` wrote."""
     checks.file_exists(path)
     arrays = _read(path)
-    checks.our_file(path, DESCRIPTION in arrays)
+    checks.our_file(path, kind in arrays)
     try:
-        told = json.loads(arrays[DESCRIPTION].tobytes().decode())
+        told = json.loads(arrays[kind].tobytes().decode())
         form, version = int(told.pop("format")), str(told.pop("version"))
     except Exception as error:
         raise checks.damaged(path, error) from error
     checks.format_known(path, form, FORMAT, version)
     try:
-        return _solution(_value(told, arrays))
+        return _value(told, arrays)
     except Exception as error:
         raise checks.damaged(path, error) from error
 
 
-def _with_suffix(path: str | Path) -> Path:
-    path = Path(checks.path(path))
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+def fingerprint(problem: Problem) -> str:
+    """Return a digest of all that a problem is made of."""
+    writer = _Writer()
+    tree = writer.tree(_problem_parts(problem), "problem")
+    digest = hashlib.sha256(json.dumps(tree).encode())
+    for name, array in writer.arrays.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -266,6 +299,8 @@ class _Writer:
             parts = value.describe()
         else:
             parts = {field.name: getattr(value, field.name) for field in fields(value)}
+            # sums of weights that are single numbers are NumPy's numbers, no longer its arrays
+            parts = {n: np.asarray(v) if isinstance(v, np.generic) else v for n, v in parts.items()}
         return {"$made": kind, **self.tree(parts, place)}
 
     def _keep(self, array: np.ndarray, place: str) -> str:

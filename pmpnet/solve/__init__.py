@@ -1,5 +1,6 @@
 """The front door: a Problem goes in, a Solution comes out."""
 
+from .checkpoint import Checkpoint
 from .descent import adam, gradient_flow, sgd
 from .direct import direct
 from .indirect import indirect
@@ -11,6 +12,7 @@ from .successive import msa
 from .torch_train import torch_train
 
 __all__ = [
+    "Checkpoint",
     "adam",
     "direct",
     "gradient_flow",

@@ -18,6 +18,7 @@ from .. import checks
 from ..problem import Problem
 from ..reduced import Reduced
 from ..solution import CONVERGED, INTERRUPTED, STOPPED, Seconds, Solution
+from .checkpoint import Journal
 from .loop import METHODS, averages
 from .memory import Memory
 
@@ -58,6 +59,9 @@ def follow(
     carry: bool = False,
     starts: int = 1,
     held_out: tuple | None = None,
+    told: dict[str, Any] | None = None,
+    checkpoint: Any = None,
+    resume: Any = None,
 ) -> Solution:
     """Solve a chain of problems, each from the solution of the one before.
 
@@ -78,6 +82,10 @@ def follow(
         Of the first level.
     held_out : tuple, optional
         Arguments of `Solution.score`, for every level.
+    told : dict, optional
+        What else makes the chain this one.
+    checkpoint, resume
+        As of every method.
 
     Returns
     -------
@@ -87,12 +95,18 @@ def follow(
     """
     solve = METHODS[method] if isinstance(method, str) else method
     max_iter = checks.integer("max_iter", max_iter, 0)
-    chain = _Chain(levels[-1], callback)
+    said = dict(max_iter=max_iter, tol=tol, seed=checks.integer("seed", seed, 0), starts=starts)
+    said |= dict(level_iter=level_iter, level_tol=level_tol, carry=carry, **(told or {}))
+    said |= dict(method=name, solver=getattr(solve, "__name__", type(solve).__name__))
+    journal = Journal(levels[-1].problem, said, checkpoint, resume)
+    checks.resumable(not journal.used or "checkpoint" in inspect.signature(solve).parameters)
+    chain = _Chain(levels[-1], callback, journal)
     whole = levels[-1].problem
     priced = chain.run(levels[-1], solve, start, max_iter=0, tol=tol, seed=seed)
     if held_out is not None:
         priced.score(*held_out)  # what is wrong with it is said now
     if max_iter == 0 or (start is not None and priced.success):
+        journal.finish()
         return replace(priced, method=name)
     bound = tol * max(1.0, priced.residual if np.isfinite(priced.residual) else 1.0)
     carry = carry and "curvature" in inspect.signature(solve).parameters
@@ -126,6 +140,7 @@ def follow(
     if not found.success and not whole.constraints and priced.cost < found.cost:
         # what is best for a part need not be good for the whole
         found = replace(priced, success=False, status=found.status, message=found.message)
+    journal.finish()
     return chain.solution(found, name)
 
 
@@ -146,8 +161,10 @@ def _onto(problem: Problem, memory: Memory | None) -> Memory:
 class _Chain:
     """What a chain of solves has cost, and what it tells."""
 
-    def __init__(self, last: Level, callback: Callable[[np.void], Any] | None) -> None:
-        self.last, self.callback = last, checks.callback(callback)
+    def __init__(
+        self, last: Level, callback: Callable[[np.void], Any] | None, journal: Journal
+    ) -> None:
+        self.last, self.callback, self.journal = last, checks.callback(callback), journal
         self.nfev = self.njev = 0.0
         self.nit, self.seconds = 0, 0.0
         self.compiled: dict[int, float] = {}  # seconds, by sweeper: levels may share one
@@ -168,6 +185,8 @@ class _Chain:
 
         if self.callback is not None:
             how["callback"] = lambda row: self.callback(counted(row))
+        if self.journal.used:
+            how["checkpoint"] = self.journal
         found = solve(level.problem, start, **how)
         if level is self.last:
             self.history.append(counted(found.history))

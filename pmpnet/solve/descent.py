@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..reduced import Point, Reduced
+from .batches import Batches
 from .loop import Step, Steps, front, rounding
 
 
@@ -17,6 +18,7 @@ def gradient_flow(
     shrink: float = 0.5,
     decrease: float = 0.5,
     smallest_step: float = 1e-12,
+    last: Step | None = None,
 ) -> Steps:
     """Projected gradient flow in L2(0, T) with Armijo steps.
 
@@ -57,8 +59,10 @@ def gradient_flow(
     shrink = checks.fraction("shrink", shrink)
     decrease = checks.fraction("decrease", decrease)
     smallest = checks.real("smallest_step", smallest_step, above=0.0)
-    x = reduced.evaluate(v)
-    yield Step(x)
+    if last is None:
+        last = Step(reduced.evaluate(v), state=dict(gamma=gamma))
+        yield last
+    x, gamma = last.point, last.state["gamma"]
     while True:
         direction = x.g - reduced.penalty_gradient(x.v)
         slack = rounding(reduced, x.cost)
@@ -75,7 +79,7 @@ def gradient_flow(
             if gamma < smallest:
                 return "no step lowers the cost enough: the smallest step is reached."
         x = new
-        yield Step(x, 1.0 / gamma)
+        yield Step(x, 1.0 / gamma, dict(gamma=gamma))
 
 
 @front("adam")
@@ -89,6 +93,7 @@ def adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
+    last: Step | None = None,
 ) -> Steps:
     """Adam on the exact gradient dJ/du: the usual training, for comparison.
 
@@ -127,17 +132,17 @@ def adam(
     rate = checks.real("learning_rate", learning_rate, above=0.0)
     beta1, beta2 = checks.fraction("beta1", beta1), checks.fraction("beta2", beta2)
     epsilon = checks.real("epsilon", epsilon, above=0.0)
-    mean, square, t = np.zeros(reduced.size), np.zeros(reduced.size), 0
 
-    def update(v: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        nonlocal mean, square, t
-        t += 1
-        mean = beta1 * mean + (1 - beta1) * slope
-        square = beta2 * square + (1 - beta2) * slope * slope
+    def update(v: np.ndarray, slope: np.ndarray, moments: dict) -> tuple[np.ndarray, dict]:
+        t = moments["t"] + 1
+        mean = beta1 * moments["mean"] + (1 - beta1) * slope
+        square = beta2 * moments["square"] + (1 - beta2) * slope * slope
         scale = np.sqrt(square / (1 - beta2**t)) + epsilon
-        return v - rate * (mean / (1 - beta1**t)) / scale
+        v = v - rate * (mean / (1 - beta1**t)) / scale
+        return v, dict(mean=mean, square=square, t=t)
 
-    return _train(reduced, v, max_iter, rng, batch_size, update)
+    moments = dict(mean=np.zeros(reduced.size), square=np.zeros(reduced.size), t=0)
+    return _train(reduced, v, max_iter, rng, batch_size, update, moments, last)
 
 
 @front("sgd")
@@ -149,6 +154,7 @@ def sgd(
     learning_rate: float = 0.1,
     batch_size: int | None = None,
     momentum: float = 0.9,
+    last: Step | None = None,
 ) -> Steps:
     """Gradient descent with momentum on the exact gradient dJ/du, for comparison.
 
@@ -179,36 +185,36 @@ def sgd(
     """
     rate = checks.real("learning_rate", learning_rate, above=0.0)
     momentum = checks.real("momentum", momentum, least=0.0)
-    speed = np.zeros(reduced.size)
 
-    def update(v: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        nonlocal speed
-        speed = momentum * speed + slope
-        return v - rate * speed
+    def update(v: np.ndarray, slope: np.ndarray, moments: dict) -> tuple[np.ndarray, dict]:
+        speed = momentum * moments["speed"] + slope
+        return v - rate * speed, dict(speed=speed)
 
-    return _train(reduced, v, max_iter, rng, batch_size, update)
+    moments = dict(speed=np.zeros(reduced.size))
+    return _train(reduced, v, max_iter, rng, batch_size, update, moments, last)
 
 
-def _train(reduced, v, max_iter, rng, batch_size, update) -> Steps:
+def _train(reduced, v, max_iter, rng, batch_size, update, moments, last) -> Steps:
     """Step along minibatch gradients; price the whole problem once per epoch."""
     M = reduced.samples.count
     size = M if batch_size is None else min(checks.integer("batch_size", batch_size, 1), M)
-    point = reduced.evaluate(v)
-    yield Step(point)
+    if last is None:
+        last = Step(reduced.evaluate(v), state=dict(v=v, moments=moments, done=0, batches=None))
+        yield last
+    v, moments, before, drawn = last.state.values()
     if size == M:
+        point = last.point
         while True:
-            v = reduced.project(update(point.v, _slope(reduced, point)))
-            point = reduced.evaluate(v)
-            yield Step(point)
-    done = 0
-    while True:
-        order = rng.permutation(M)
-        for first in range(0, M, size):
-            batch = reduced.on(order[first : first + size])
-            v = reduced.project(update(v, _slope(reduced, batch.evaluate(v))))
-            done += 1
-            last = first + size >= M or done == max_iter
-            yield Step(reduced.evaluate(v) if last else None)
+            v, moments = update(point.v, _slope(reduced, point), moments)
+            point = reduced.evaluate(reduced.project(v))
+            yield Step(point, state=dict(v=point.v, moments=moments, done=0, batches=None))
+    batches = Batches(M, size, rng, drawn)
+    for done, (index, ends) in enumerate(batches, start=before + 1):
+        slope = _slope(reduced, reduced.on(index).evaluate(v))
+        v, moments = update(v, slope, moments)
+        v = reduced.project(v)
+        point = reduced.evaluate(v) if ends or done == max_iter else None
+        yield Step(point, state=dict(v=v, moments=moments, done=done, batches=batches.state))
 
 
 def _slope(reduced: Reduced, point: Point) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 A method is a generator. It takes a reduced problem and a start, yields a `Step` per iteration and
 may return a sentence when it cannot go on. It knows neither stopping rules nor histories.
+
+A method that is given a ``last`` step goes on behind it, as if it had made it: whatever it knows
+beside the point is in the step's ``state``.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +33,7 @@ from ..solution import (
     Solution,
 )
 from ..sweeps import Multipliers
+from .checkpoint import Journal
 from .lagrangian import augmented_lagrangian
 from .needles import needle_variations
 
@@ -46,10 +50,14 @@ class Step:
         The decision with its price; None where a method moved without pricing (minibatches).
     rho : float
         The proximal weight that led here; NaN for methods without one.
+    state : dict
+        What the method goes on with: numbers, arrays, points, and lists and dicts of them. Read
+        before the next step is asked for; arrays may change then.
     """
 
     point: Point | None
     rho: float = np.nan
+    state: dict[str, Any] = field(default_factory=dict)
 
 
 def rounding(reduced: Reduced, cost: float) -> float:
@@ -73,7 +81,7 @@ COMMON = """
     tol : float, default 1e-6
         Bound on residual / max(1, residual of the start).
     progress : bool, default False
-        Whether to show a progress bar (tqdm).
+        Whether to show a progress bar (tqdm): cost, gap, sweeps per second, time left.
     callback : callable, optional
         Called with every row of the history; stops the solve by returning True.
     seed : int, default 0
@@ -84,7 +92,15 @@ COMMON = """
         Candidates per layer of a global maximisation of the Hamiltonian once the method has
         converged. Layers where one beats the control are changed and the solve goes on. For few
         controls and samples, where the Hamiltonian is not concave in the control.
+    checkpoint : path or Checkpoint, optional
+        A file in which the solve is written down every 30 seconds, and at its end.
+    resume : path, optional
+        A file that ``checkpoint`` wrote, in a solve with the same arguments that was stopped or
+        killed: this one goes on from there, to the same bits as if nothing had happened. Where
+        both are one path and there is no file yet, the solve begins.
 """
+
+GIVEN = "reduced", "v", "max_iter", "rng", "last", "keep"  # by the loop, to methods that ask for it
 
 
 def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., Solution]]:
@@ -109,32 +125,40 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
             seed: int = 0,
             starts: int = 1,
             needles: int = 0,
+            checkpoint: Any = None,
+            resume: Any = None,
             **options: Any,
         ) -> Solution:
             checks.instance("problem", problem, Problem, "a pmpnet.Problem")
-            checks.method_options(name, options, inspect.signature(method))
+            known = inspect.signature(method).parameters
+            checks.method_options(name, options, [p for p in known if p not in GIVEN])
             penalty = problem.penalty
             checks.convex_cost(name, penalty.convex or not convex, repr(penalty))
             checks.affine_hamiltonian(penalty.convex or problem.model.affine, repr(penalty))
-            run = functools.partial(
-                _solve_one,
-                method=method,
-                name=name,
+            said = dict(
                 max_iter=checks.integer("max_iter", max_iter, 0),
                 tol=checks.real("tol", tol, least=0.0),
-                progress=checks.flag("progress", progress),
-                callback=checks.callback(callback),
                 seed=checks.integer("seed", seed, 0),
-                options=options,
             )
+            progress, callback = checks.flag("progress", progress), checks.callback(callback)
             needles = checks.size("needles", needles, 0)
             if needles:
                 checks.searchable(problem.constraints, problem.penalty)
             starts = checks.integer("starts", starts, 1)
+            journal = checkpoint
+            if not isinstance(journal, Journal):  # that of a chain, of which this is a part
+                told = dict(method=name, **said, starts=starts, needles=needles)
+                journal = Journal(problem, told | options, checkpoint, resume)
+            run = functools.partial(
+                _solve_one, method=method, name=name, options=options, journal=journal,
+                progress=progress, callback=callback, **said,
+            )  # fmt: skip
             found = best_start(problem, start, starts, seed, tol, run)
             if needles and found.status in (CONVERGED, STALLED):
                 again = functools.partial(run, problem, kick=False)
                 found = needle_variations(problem, found, again, needles, seed)
+            if journal is not checkpoint:
+                journal.finish()
             return found
 
         solve.__signature__ = _signature(solve, method)
@@ -150,7 +174,7 @@ def _signature(solve: Callable, method: Method) -> inspect.Signature:
     own = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for p in inspect.signature(method).parameters.values()
-        if p.name not in ("reduced", "v", "max_iter", "rng")
+        if p.name not in GIVEN
     ]
     common = [
         p
@@ -323,19 +347,21 @@ def _iterate(
     callback: Callable[[np.void], Any] | None,
     seed: int,
     options: dict[str, Any],
+    journal: Journal,
     multipliers: Multipliers | None = None,
     scale: float | None = None,
 ) -> Solution:
     """Run a method; ``scale`` stands for the residual of the start in the stopping rule."""
     reduced = Reduced(problem, multipliers=multipliers)
     problem.sweeper.prepare(problem.samples, reduced.control(v), reduced.readouts(v))
-    known = inspect.signature(method).parameters
-    if "rng" in known:
-        options = {**options, "rng": np.random.default_rng(seed)}
-    if "max_iter" in known:
-        options = {**options, "max_iter": max_iter}
     record = _Record(reduced, tol, name, perf_counter(), scale)
-    with _bar(progress, max_iter, name) as bar:
+    last, memory = record.resume(journal.begin(v)), options.get("curvature")
+    if record.status is not None and memory is not None:
+        memory.restore(record.left)
+    known = inspect.signature(method).parameters
+    given = dict(max_iter=max_iter, rng=np.random.default_rng(seed), last=last, keep=journal.kept)
+    options = options | {name: given[name] for name in known if name in given}
+    with _bar(progress, max_iter, name, record) as bar:
         steps = method(reduced, v, **options)
         try:
             while record.status is None:
@@ -349,15 +375,23 @@ def _iterate(
                 if step.point is not None:
                     bar.advance(record)
                     if callback is not None and callback(record.rows[-1].copy()):
+                        if record.status is None:
+                            journal.leave(record.state(step))
                         record.stop(
                             STOPPED, f"stopped by the callback after {record.nit} iterations."
                         )
+                if record.status is None:
+                    journal.step(record.nit, functools.partial(record.state, step))
         except KeyboardInterrupt:
+            journal.leave(None)
             record.stop(INTERRUPTED, f"interrupted after {max(record.nit, 0)} iterations.")
             if record.best is None:
                 raise
         finally:
             steps.close()
+    if memory is not None:
+        record.left = memory.state
+    journal.end(record.state())
     with np.errstate(all="ignore"):
         return record.solution(problem)
 
@@ -376,6 +410,30 @@ class _Record:
         self.last: Point | None = None
         self.status: int | None = None
         self.message = ""
+        self.left: dict[str, Any] | None = None  # the curvature that the method left, if any
+
+    def state(self, step: Step | None = None) -> dict[str, Any]:
+        """Return all of this for a file: at a step, or at the end."""
+        reduced = self.reduced
+        return dict(
+            rows=np.array(self.rows, dtype=HISTORY), nit=self.nit, best=self.best,
+            status=self.status, message=self.message, left=self.left,
+            nfev=reduced.nfev, njev=reduced.njev, compiling=reduced.compiling,
+            seconds=self.seconds,
+            step=step and dict(point=step.point, rho=step.rho, state=step.state),
+        )  # fmt: skip
+
+    def resume(self, known: dict[str, Any] | None) -> Step | None:
+        """Go on from what `state` returned; return its step."""
+        if known is None:
+            return None
+        self.rows, self.nit, self.best = list(known["rows"]), known["nit"], known["best"]
+        self.status, self.message, self.left = known["status"], known["message"], known["left"]
+        reduced = self.reduced
+        reduced.nfev, reduced.njev = known["nfev"], known["njev"]
+        reduced.compiling += known["compiling"]
+        self.begun -= known["seconds"] + known["compiling"]
+        return None if known["step"] is None else Step(**known["step"])
 
     def stop(self, status: int, message: str) -> None:
         """Set the reason to stop, the first one given."""
@@ -464,12 +522,12 @@ class _Record:
 class _bar:
     """A tqdm bar, or nothing."""
 
-    def __init__(self, shown: bool, total: int, name: str) -> None:
+    def __init__(self, shown: bool, total: int, name: str, record: _Record) -> None:
         self.tqdm = None
         if shown:
             from tqdm.auto import tqdm
 
-            self.tqdm = tqdm(total=total, desc=name, unit="it")
+            self.tqdm = tqdm(total=total, desc=name, unit="it", initial=max(record.nit, 0))
 
     def __enter__(self) -> _bar:
         return self
@@ -478,7 +536,11 @@ class _bar:
         """Show the last row."""
         if self.tqdm is not None:
             row = record.rows[-1]
-            shown = {"cost": f"{row['cost']:.6g}", "residual": f"{row['residual']:.2g}"}
+            pace = row["sweeps"] / max(row["seconds"], 1e-9)
+            shown = {
+                "cost": f"{row['cost']:.6g}", "gap": f"{row['gap']:.2g}",
+                "residual": f"{row['residual']:.2g}", "sweeps/s": f"{pace:.3g}",
+            }  # fmt: skip
             self.tqdm.set_postfix(shown, refresh=False)  # drawn when tqdm finds it is time
             self.tqdm.update(record.nit - self.tqdm.n)
 

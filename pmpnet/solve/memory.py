@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,16 @@ class Memory:
     def reset(self) -> None:
         """Forget everything."""
         self.order.clear()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of this for a file; `restore` takes it back."""
+        return dict(S=self.S, W=self.W, R=self.R, order=list(self.order), gamma=self.gamma)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what a memory was."""
+        self.S, self.W, self.gamma = state["S"], state["W"], state["gamma"]
+        self.R, self.order = np.asfortranarray(state["R"]), list(state["order"])
 
     def push(self, s: np.ndarray, w: np.ndarray) -> None:
         """Keep a pair if its curvature is positive."""

@@ -26,6 +26,7 @@ def newton(
     radius: float = 1.0,
     cg_steps: int = 40,
     hessian: str = "exact",
+    last: Step | None = None,
 ) -> Steps:
     """Newton's method with L1 and boxes: proximal identification, then conjugate gradients.
 
@@ -75,10 +76,15 @@ def newton(
     radius = checks.real("radius", radius, above=0.0)
     cg_steps = checks.integer("cg_steps", cg_steps, 1)
     model = _Quadratic(reduced, hessian)
-    x = reduced.evaluate(v)
-    yield Step(x)
-    gamma = first_step(reduced, x)
-    smallest, free_before = gamma * SMALLEST_STEP, None
+    if last is None:
+        last = Step(reduced.evaluate(v))
+        yield last
+    x = last.point
+    if last.state:
+        gamma, smallest, free_before, radius = last.state.values()
+    else:
+        gamma = first_step(reduced, x)
+        smallest, free_before = gamma * SMALLEST_STEP, None
     while True:
         slack = rounding(reduced, x.cost)
         new, used = proximal_step(reduced, x, gamma, x.cost + slack, smallest)
@@ -102,7 +108,8 @@ def newton(
                 x = trial
             elif model.bent_down and radius <= SMALLEST_RADIUS * reduced.norm(x.v):
                 return BENT_DOWN
-        yield Step(x, 1.0 / used)
+        state = dict(gamma=gamma, smallest=smallest, free_before=free_before, radius=radius)
+        yield Step(x, 1.0 / used, state)
 
 
 class _Quadratic:

@@ -21,7 +21,13 @@ STALLED = "no step lowers the cost any further: the limit of rounding is reached
 
 
 @front("lbfgs")
-def lbfgs(reduced: Reduced, v: np.ndarray, memory: int = 20) -> Steps:
+def lbfgs(
+    reduced: Reduced,
+    v: np.ndarray,
+    memory: int = 20,
+    last: Step | None = None,
+    keep: bool = False,
+) -> Steps:
     """Limited-memory BFGS on the reduced cost, in the inner product of L2(0, T).
 
     Smooth costs and boxes go to scipy's L-BFGS-B, in the variables ``sqrt(metric) v``; costs
@@ -69,39 +75,54 @@ def lbfgs(reduced: Reduced, v: np.ndarray, memory: int = 20) -> Steps:
     checks.entry_by_entry("lbfgs", reduced.entrywise, repr(reduced.problem.penalty))
     v = reduced.project(v)
     if reduced.thresholds(v).any():
-        return _orthantwise(reduced, v, Memory(reduced, memory))
-    return _bounded(reduced, v, memory)
+        return _orthantwise(reduced, v, Memory(reduced, memory), last)
+    return _bounded(reduced, v, memory, last, keep)
 
 
 # ---------------------------------------------------------------------------- scipy's L-BFGS-B
 
 
-def _bounded(reduced: Reduced, v: np.ndarray, memory: int) -> Steps:
-    """Run scipy's L-BFGS-B in the variables in which the inner product is the plain one."""
+def _bounded(reduced: Reduced, v: np.ndarray, memory: int, last: Step | None, keep: bool) -> Steps:
+    """Run scipy's L-BFGS-B in the variables in which the inner product is the plain one.
+
+    What scipy knows cannot be taken out of it. To go on, it begins anew and is given the answers
+    it was given before, which are kept for that, and its first iterates are passed over.
+    """
     from scipy.optimize import minimize
 
     root = np.sqrt(reduced.metric)
-    first = last = reduced.evaluate(v)
-    yield Step(first)
+    if last is None:
+        first = reduced.evaluate(v)
+        last = Step(first, state=dict(points=[first], told=0))
+        yield last
+    points, passed = list(last.state["points"]), last.state["told"]
+    known = iter(points[1:])
+    first = point = points[0]
 
     def priced(y: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal last
+        nonlocal point
         v = y / root
-        if not np.array_equal(v, last.v):
-            last = reduced.evaluate(v)
-        return last.cost, root * (reduced.penalty_gradient(v) - last.g)
+        if not np.array_equal(v, point.v):
+            point = next(known, None)
+            if point is None:
+                point = reduced.evaluate(v)
+                if keep:
+                    points.append(point)
+            checks.same_answers(np.array_equal(v, point.v))
+        return point.cost, root * (reduced.penalty_gradient(v) - point.g)
 
     def run(tell: Callable[[Point], None]) -> str:
         bounds = np.transpose(np.stack(reduced.bounds) * root)
         options = dict(maxcor=memory, ftol=0.0, gtol=0.0, maxiter=2**31 - 1, maxfun=2**31 - 1)
         minimize(
             priced, root * first.v, jac=True, method="L-BFGS-B", bounds=bounds, options=options,
-            callback=lambda intermediate_result: tell(last),
+            callback=lambda intermediate_result: tell(point),
         )  # fmt: skip
         return STALLED
 
-    for point in (told := _Told(run)):
-        yield Step(point)
+    for count, iterate in enumerate(told := _Told(run), start=1):
+        if count > passed:
+            yield Step(iterate, state=dict(points=points, told=count))
     return told.result
 
 
@@ -138,12 +159,15 @@ class _Told:
 # -------------------------------------------------------------------------------- orthant-wise
 
 
-def _orthantwise(reduced: Reduced, v: np.ndarray, memory: Memory) -> Steps:
+def _orthantwise(reduced: Reduced, v: np.ndarray, memory: Memory, last: Step | None) -> Steps:
     """Descend along quasi-Newton directions of the pseudo-gradient, orthant by orthant."""
     lower, upper = reduced.bounds
-    x = reduced.evaluate(v)
+    if last is None:
+        last = Step(reduced.evaluate(v), state=memory.state)
+        yield last
+    x = last.point
+    memory.restore(last.state)
     slope = reduced.penalty_gradient(x.v) - x.g
-    yield Step(x)
     while True:
         l1 = reduced.thresholds(x.v)
         steepest = -_pseudo_gradient(x.v, slope, l1, lower, upper)
@@ -168,7 +192,7 @@ def _orthantwise(reduced: Reduced, v: np.ndarray, memory: Memory) -> Steps:
         before, slope = slope, reduced.penalty_gradient(new.v) - new.g
         memory.push(new.v - x.v, slope - before)
         x = new
-        yield Step(x)
+        yield Step(x, state=memory.state)
 
 
 def _pseudo_gradient(

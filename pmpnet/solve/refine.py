@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from .. import checks
 from ..problem import Problem
 from ..solution import Solution
+from .checkpoint import Checkpoint
 from .continuation import Level, follow
 from .loop import METHODS
 
@@ -34,6 +36,8 @@ def refine(
     level_iter: int | None = None,
     level_tol: float | None = None,
     held_out: tuple | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: str | Path | None = None,
 ) -> Solution:
     """Solve by continuation: a chain of problems, each from the solution of the one before.
 
@@ -76,6 +80,11 @@ def refine(
         penalty.
     held_out : (x, y), optional
         Points and targets on which every level is scored; see `Solution.score`.
+    checkpoint : path or Checkpoint, optional
+        A file in which the solve is written down every 30 seconds, and at its end.
+    resume : path, optional
+        A file that ``checkpoint`` wrote, in a solve with the same arguments: this one goes on from
+        there, to the same bits.
 
     Returns
     -------
@@ -124,6 +133,9 @@ def refine(
         carry=checks.flag("carry", carry) and along == "depth",
         starts=checks.integer("starts", starts, 1),
         held_out=checks.held_out("held_out", held_out),
+        told=dict(levels=[level.told for level in chain]),
+        checkpoint=checkpoint,
+        resume=resume,
     )  # fmt: skip
 
 

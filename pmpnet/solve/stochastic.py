@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from .. import checks
 from ..problem import Problem
 from ..reduced import Reduced
 from ..solution import Solution
+from .batches import Batches
+from .checkpoint import Checkpoint
 from .continuation import Level, follow
 from .loop import METHODS, Step, Steps, front
 
@@ -26,6 +29,8 @@ def stochastic(
     seed: int = 0,
     *,
     method: str = "progressive",
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: str | Path | None = None,
     **options,
 ) -> Solution:
     """Solve a problem of many samples on some of them at a time.
@@ -59,6 +64,11 @@ def stochastic(
           ``learning_rate`` (0.03), ``schedule`` ("constant", or "cosine" down to 0 at
           ``max_iter``), ``average`` (0, or the decay of a mean of the iterates, which is priced
           in their place), ``beta1`` (0.9), ``beta2`` (0.99), ``epsilon`` (1e-8).
+    checkpoint : path or Checkpoint, optional
+        A file in which the solve is written down every 30 seconds, and at its end.
+    resume : path, optional
+        A file that ``checkpoint`` wrote, in a solve with the same arguments: this one goes on from
+        there, to the same bits.
     **options
         Options of the method.
 
@@ -95,6 +105,7 @@ def stochastic(
     0.083333333
     """
     solve = STOCHASTIC[checks.choice("method", method, STOCHASTIC)]
+    options |= dict(checkpoint=checkpoint, resume=resume)
     return solve(problem, start, max_iter, tol, progress, callback, seed, **options)
 
 
@@ -114,10 +125,12 @@ def progressive(
     solver: str | Callable = "accelerated",
     level_iter: int = 100,
     level_tol: float = 1e-3,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: str | Path | None = None,
 ) -> Solution:
     """Solve on growing random subsamples; see `stochastic`."""
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
-    size = checks.integer("batch_size", batch_size, 1)
+    size = size_told = checks.integer("batch_size", batch_size, 1)
     growth = checks.real("growth", growth, above=1.0)
     M = problem.samples.count
     order = np.random.default_rng(checks.integer("seed", seed, 0)).permutation(M)
@@ -135,6 +148,9 @@ def progressive(
         level_iter=checks.integer("level_iter", level_iter, 1),
         level_tol=checks.real("level_tol", level_tol, above=0.0),
         carry=True,
+        told=dict(batch_size=size_told, growth=growth),
+        checkpoint=checkpoint,
+        resume=resume,
     )  # fmt: skip
 
 
@@ -154,6 +170,7 @@ def proximal_adam(
     beta1: float = 0.9,
     beta2: float = 0.99,
     epsilon: float = 1e-8,
+    last: Step | None = None,
 ) -> Steps:
     """Proximal steps on minibatches, in the metric of Adam; see `stochastic`.
 
@@ -171,26 +188,30 @@ def proximal_adam(
     checks.entry_by_entry(
         'stochastic (method="adam")', reduced.entrywise, repr(reduced.problem.penalty)
     )
-    yield Step(reduced.evaluate(v))
-    m, s, mean, t = np.zeros(reduced.size), np.zeros(reduced.size), np.zeros(reduced.size), 0
-    while True:
-        order = rng.permutation(M)
-        for first in range(0, M, size):
-            slope = -reduced.metric * reduced.on(order[first : first + size]).evaluate(v).g
-            a = rate
-            if schedule == "cosine":
-                a = rate * (1 + np.cos(np.pi * t / max_iter)) / 2
-            t += 1
-            m = beta1 * m + (1 - beta1) * slope
-            s = beta2 * s + (1 - beta2) * slope * slope
-            D = np.sqrt(s / (1 - beta2**t)) + epsilon
-            v = reduced.prox_each(v - a * m / (1 - beta1**t) / D, a * reduced.metric / D)
-            mean = v + (1 - (1 - decay) / (1 - decay**t)) * (mean - v)
-            if first + size >= M or t == max_iter:
-                # a mean is 0 where its last member is
-                yield Step(reduced.evaluate(reduced.project(np.where(v == 0.0, 0.0, mean))))
-            else:
-                yield Step(None)
+    if last is None:
+        zero = np.zeros(reduced.size)
+        last = Step(
+            reduced.evaluate(v), state=dict(v=v, m=zero, s=zero, mean=zero, t=0, batches=None)
+        )
+        yield last
+    v, m, s, mean, t, drawn = last.state.values()
+    batches = Batches(M, size, rng, drawn)
+    for index, ends in batches:
+        slope = -reduced.metric * reduced.on(index).evaluate(v).g
+        a = rate
+        if schedule == "cosine":
+            a = rate * (1 + np.cos(np.pi * t / max_iter)) / 2
+        t += 1
+        m = beta1 * m + (1 - beta1) * slope
+        s = beta2 * s + (1 - beta2) * slope * slope
+        D = np.sqrt(s / (1 - beta2**t)) + epsilon
+        v = reduced.prox_each(v - a * m / (1 - beta1**t) / D, a * reduced.metric / D)
+        mean = v + (1 - (1 - decay) / (1 - decay**t)) * (mean - v)
+        point = None
+        if ends or t == max_iter:
+            # a mean is 0 where its last member is
+            point = reduced.evaluate(reduced.project(np.where(v == 0.0, 0.0, mean)))
+        yield Step(point, state=dict(v=v, m=m, s=s, mean=mean, t=t, batches=batches.state))
 
 
 STOCHASTIC = {"progressive": progressive, "adam": proximal_adam}

@@ -9,6 +9,7 @@ problem: ``g`` is minus the gradient of the sampled costs in L2(0, T), so that t
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..problem import Problem
 from ..reduced import Point, Reduced
 from ..solution import Solution
 from .augmentation import Augmentation
+from .checkpoint import Checkpoint
 from .layerwise import Layerwise
 from .loop import Step, Steps, front, rounding
 from .memory import Memory
@@ -52,6 +54,8 @@ def msa(
     variant: str = "accelerated",
     starts: int = 1,
     needles: int = 0,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: str | Path | None = None,
     **options,
 ) -> Solution:
     """Solve by successive approximations: Pontryagin's principle, iterated.
@@ -66,7 +70,7 @@ def msa(
     tol : float, default 1e-6
         Bound on residual / max(1, residual of the start).
     progress : bool, default False
-        Whether to show a progress bar (tqdm).
+        Whether to show a progress bar (tqdm): cost, gap, sweeps per second, time left.
     callback : callable, optional
         Called with every row of the history; stops the solve by returning True.
     seed : int, default 0
@@ -95,6 +99,12 @@ def msa(
         Candidates per layer of a global maximisation of the Hamiltonian once the method has
         converged. Layers where one beats the control are changed and the solve goes on. For few
         controls and samples, where the Hamiltonian is not concave in the control.
+    checkpoint : path or Checkpoint, optional
+        A file in which the solve is written down every 30 seconds, and at its end.
+    resume : path, optional
+        A file that ``checkpoint`` wrote, in a solve with the same arguments that was stopped or
+        killed: this one goes on from there, to the same bits as if nothing had happened. Where
+        both are one path and there is no file yet, the solve begins.
     **options
         Options of the variant.
 
@@ -128,7 +138,7 @@ def msa(
     (True, 0.0833333333)
     """
     solve = VARIANTS[checks.choice("variant", variant, VARIANTS)]
-    common = dict(starts=starts, needles=needles)
+    common = dict(starts=starts, needles=needles, checkpoint=checkpoint, resume=resume)
     return solve(problem, start, max_iter, tol, progress, callback, seed, **common, **options)
 
 
@@ -142,6 +152,7 @@ def accelerated(
     memory: int = 20,
     trials: int = 3,
     curvature: Memory | None = None,
+    last: Step | None = None,
 ) -> Steps:
     """Quasi-Newton in the Hamiltonian-gradient variable, safeguarded by sufficient decrease.
 
@@ -166,11 +177,17 @@ def accelerated(
     """
     memory = Memory(reduced, checks.size("memory", memory, 1)) if curvature is None else curvature
     trials = checks.integer("trials", trials, 0)
-    x = reduced.evaluate(v)
-    yield Step(x)
-    gamma = memory.gamma = memory.gamma or first_step(reduced, x)
-    smallest = gamma * SMALLEST_STEP
-    before, C, Q = None, x.cost, 1.0
+    if last is None:
+        last = Step(reduced.evaluate(v))
+        yield last
+    x = last.point
+    if last.state:
+        gamma, smallest, before, C, Q, pairs = last.state.values()
+        memory.restore(pairs)
+    else:
+        gamma = memory.gamma = memory.gamma or first_step(reduced, x)
+        smallest = gamma * SMALLEST_STEP
+        before, C, Q = None, x.cost, 1.0
     while True:
         f = x.v + gamma * x.g
         r = x.v - reduced.prox(f, gamma)
@@ -196,7 +213,8 @@ def accelerated(
                 before = None
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
-        yield Step(x, 1.0 / gamma)
+        state = dict(gamma=gamma, smallest=smallest, before=before, C=C, Q=Q, memory=memory.state)
+        yield Step(x, 1.0 / gamma, state)
 
 
 def _candidate(
@@ -214,18 +232,23 @@ def _candidate(
 
 
 @front('msa (variant="proximal")')
-def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
+def proximal(reduced: Reduced, v: np.ndarray, last: Step | None = None) -> Steps:
     """Maximise the augmented Hamiltonian; its weight follows Barzilai and Borwein's rule.
 
     References
     ----------
     Y. Sakawa, Y. Shindo, 1980; J. Barzilai, J. Borwein, 1988; H. Zhang, W. Hager, 2004.
     """
-    x = reduced.evaluate(v)
-    yield Step(x)
-    gamma = first_step(reduced, x)
-    smallest = gamma * SMALLEST_STEP
-    C, Q = x.cost, 1.0
+    if last is None:
+        last = Step(reduced.evaluate(v))
+        yield last
+    x = last.point
+    if last.state:
+        gamma, smallest, C, Q = last.state.values()
+    else:
+        gamma = first_step(reduced, x)
+        smallest = gamma * SMALLEST_STEP
+        C, Q = x.cost, 1.0
     while True:
         new, used = proximal_step(reduced, x, gamma, C + rounding(reduced, x.cost), smallest)
         if new is None:
@@ -234,14 +257,14 @@ def proximal(reduced: Reduced, v: np.ndarray) -> Steps:
         gamma = float(np.clip(barzilai_borwein(reduced, x, new, known) or 2 * gamma, 1e-10, 1e10))
         x = new
         C, Q = (0.85 * Q * C + x.cost) / (0.85 * Q + 1), 0.85 * Q + 1
-        yield Step(x, 1.0 / used)
+        yield Step(x, 1.0 / used, dict(gamma=gamma, smallest=smallest, C=C, Q=Q))
 
 
 # -------------------------------------------------------------------------- basic and damped
 
 
 @front('msa (variant="basic")', convex=False)
-def basic(reduced: Reduced, v: np.ndarray) -> Steps:
+def basic(reduced: Reduced, v: np.ndarray, last: Step | None = None) -> Steps:
     """Replace every control by the maximiser of the Hamiltonian; nothing keeps it honest.
 
     References
@@ -249,30 +272,34 @@ def basic(reduced: Reduced, v: np.ndarray) -> Steps:
     I. Krylov, F. Chernousko, On a method of successive approximations for the solution of
     problems of optimal control, 1962.
     """
-    return _toward_maximiser(reduced, v, 1.0)
+    return _toward_maximiser(reduced, v, 1.0, last)
 
 
 @front('msa (variant="damped")')
-def damped(reduced: Reduced, v: np.ndarray, damping: float = 0.1) -> Steps:
+def damped(
+    reduced: Reduced, v: np.ndarray, damping: float = 0.1, last: Step | None = None
+) -> Steps:
     """Go a fixed part of the way to the maximiser of the Hamiltonian."""
-    return _toward_maximiser(reduced, v, checks.real("damping", damping, above=0.0))
+    return _toward_maximiser(reduced, v, checks.real("damping", damping, above=0.0), last)
 
 
-def _toward_maximiser(reduced: Reduced, v: np.ndarray, part: float) -> Steps:
+def _toward_maximiser(reduced: Reduced, v: np.ndarray, part: float, last: Step | None) -> Steps:
     checks.maximum_exists(reduced.coercive)
-    x = first = reduced.evaluate(v)
-    yield Step(x)
-    while True:
+    if last is None:
+        x = reduced.evaluate(v)
+        last = Step(x, state=dict(first=x.cost))
+        yield last
+    x, first = last.point, last.state["first"]
+    while not _diverged(first, x):
         best = reduced.maximise(x)
         # written so that part = 1 gives the maximiser's exact zeros
         x = reduced.evaluate(best if part == 1.0 else x.v + part * (best - x.v))
-        yield Step(x, 0.0)
-        if _diverged(first, x):
-            return DIVERGED.format(first.cost, x.cost)
+        yield Step(x, 0.0, dict(first=first))
+    return DIVERGED.format(first, x.cost)
 
 
-def _diverged(first: Point, x: Point) -> bool:
-    return bool(np.isfinite(x.cost) and x.cost > 1e3 * max(abs(first.cost), 1e-300))
+def _diverged(first: float, x: Point) -> bool:
+    return bool(np.isfinite(x.cost) and x.cost > 1e3 * max(abs(first), 1e-300))
 
 
 # ------------------------------------------------------------------------------------- sqh
@@ -286,6 +313,7 @@ def sqh(
     sigma: float = 2.0,
     zeta: float = 0.8,
     eta: float = 1e-4,
+    last: Step | None = None,
 ) -> Steps:
     """Sequential quadratic Hamiltonian method: maximise H - epsilon |v - u|^2, pointwise.
 
@@ -303,8 +331,10 @@ def sqh(
     sigma = checks.real("sigma", sigma, above=1.0)
     zeta = checks.fraction("zeta", zeta)
     eta = checks.real("eta", eta, above=0.0)
-    x = reduced.evaluate(reduced.project(v))
-    yield Step(x)
+    if last is None:
+        last = Step(reduced.evaluate(reduced.project(v)), state=dict(epsilon=epsilon))
+        yield last
+    x, epsilon = last.point, last.state["epsilon"]
     while True:
         # of the weights tried here: the largest one that was rejected, the smallest without change
         rejected, still, slack = 0.0, np.inf, rounding(reduced, x.cost)
@@ -327,16 +357,22 @@ def sqh(
                 epsilon *= zeta
             else:  # values change all at once: some of the changes may lower the cost
                 epsilon = float(np.sqrt(rejected * still))
-        x = new
-        yield Step(x, 2 * epsilon)
+        x, used = new, epsilon
         epsilon *= zeta
+        yield Step(x, 2 * used, dict(epsilon=epsilon))
 
 
 # ------------------------------------------------------------------------------- augmented
 
 
 @front('msa (variant="augmented")')
-def augmented(reduced: Reduced, v: np.ndarray, rho: float = 1.0, adaptive: bool = True) -> Steps:
+def augmented(
+    reduced: Reduced,
+    v: np.ndarray,
+    rho: float = 1.0,
+    adaptive: bool = True,
+    last: Step | None = None,
+) -> Steps:
     """Maximise the Hamiltonian less rho/2 times how much states and costates lose their equations.
 
     With ``adaptive`` rho doubles until the cost falls, and then becomes 0.8 rho; without, it is
@@ -350,10 +386,16 @@ def augmented(reduced: Reduced, v: np.ndarray, rho: float = 1.0, adaptive: bool 
     adaptive = checks.flag("adaptive", adaptive)
     largest = rho / SMALLEST_STEP
     augmentation = Augmentation(reduced)
-    x, states, costates = reduced.trajectories(v)
-    first = x
-    yield Step(x)
-    while True:
+    if last is None:
+        x, states, costates = reduced.trajectories(v)
+        first = x.cost
+        yield Step(x, state=dict(first=first, rho=rho))
+    else:
+        first, rho = last.state.values()
+        # once more, where they are counted already
+        again = Reduced(reduced.problem, multipliers=reduced.multipliers)
+        x, states, costates = again.trajectories(last.point.v)
+    while adaptive or not _diverged(first, x):
         A = augmentation.along(states, costates)
         slack = rounding(reduced, x.cost)
         while True:
@@ -366,12 +408,11 @@ def augmented(reduced: Reduced, v: np.ndarray, rho: float = 1.0, adaptive: bool 
             rho *= 2.0
             if rho > largest:
                 return STALLED
-        x = new
-        yield Step(x, rho)
+        x, used = new, rho
         if adaptive:
             rho *= 0.8
-        elif _diverged(first, x):
-            return DIVERGED.format(first.cost, x.cost)
+        yield Step(x, used, dict(first=first, rho=rho))
+    return DIVERGED.format(first, x.cost)
 
 
 # ------------------------------------------------------------------------------- synchronous
@@ -384,6 +425,7 @@ def synchronous(
     step: float = 1.0,
     shrink: float = 0.5,
     smallest_step: float = 1e-12,
+    last: Step | None = None,
 ) -> Steps:
     """Update control and states together, forward in time, against stored costates.
 
@@ -399,8 +441,10 @@ def synchronous(
     shrink = checks.fraction("shrink", shrink)
     smallest = checks.real("smallest_step", smallest_step, above=0.0)
     layers = Layerwise(reduced)
-    x = reduced.evaluate(v)
-    yield Step(x)
+    if last is None:
+        last = Step(reduced.evaluate(v), state=dict(gamma=gamma))
+        yield last
+    x, gamma = last.point, last.state["gamma"]
     while True:
         costates = layers.costates(x.v)
         while True:
@@ -411,7 +455,7 @@ def synchronous(
             if gamma < smallest:
                 return STALLED
         x = new
-        yield Step(x, 1.0 / gamma)
+        yield Step(x, 1.0 / gamma, dict(gamma=gamma))
 
 
 VARIANTS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from math import ceil
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 from .. import checks
 from ..reduced import Reduced
 from ..sweeps import get_num_threads
+from .batches import Batches
 from .loop import Step, Steps, front
 from .torch_model import TorchModel
 
@@ -36,6 +38,7 @@ def torch_train(
     learning_rate: float | None = None,
     momentum: float = 0.9,
     batch_size: int | None = None,
+    last: Step | None = None,
 ) -> Steps:
     """Train by PyTorch: its automatic differentiation of the same steps, and its optimisers.
 
@@ -97,15 +100,26 @@ def torch_train(
     begun = perf_counter()
     torch = checks.package("torch", "PyTorch")
     model = TorchModel(reduced)
-    u = model.real(v).requires_grad_()
+    state = dict(u=v, trainer={}, seen=None, done=0, priced=0, batches=None)
+    if last is not None:
+        state = last.state
+    u = model.real(state["u"]).requires_grad_()
     trainer = _trainer(torch, optimizer, u, rate, momentum)
+    if state["trainer"]:
+        trainer.state[u] = _tensors(torch, state["trainer"])
+    batches = Batches(M, size, rng, state["batches"])
     reduced.compiling += perf_counter() - begun
 
     judge = Reduced(reduced.problem, multipliers=reduced.multipliers)
-    yield Step(judge.evaluate(v))
+    if last is None:
+        yield Step(judge.evaluate(v), state=state)
     with _threads(torch):
-        closure, every, priced = _Closure(model, reduced, u), ceil(max_iter / ROWS), 0
-        for done, (index, ends) in enumerate(_batches(M, size, rng), start=1):
+        closure, every, priced = _Closure(model, reduced, u), ceil(max_iter / ROWS), state["priced"]
+        closure.recall(torch, state["seen"])
+        whole = repeat((None, True))
+        for done, (index, ends) in enumerate(
+            whole if size == M else batches, start=state["done"] + 1
+        ):
             if index is not None:
                 closure = _Closure(model.on(reduced.on(index)), reduced, u)
             before = u.detach().clone()
@@ -120,7 +134,12 @@ def torch_train(
                 u.data.copy_(model.real(v))
             due = (ends and done - priced >= every) or done == max_iter
             priced = done if due else priced
-            yield Step(judge.evaluate(v) if due else None)
+            state = dict(
+                u=u.detach().numpy(), trainer=_arrays(torch, trainer.state[u]), done=done,
+                seen=closure.seen if index is None else None, priced=priced,
+                batches=None if index is None else batches.state,
+            )  # fmt: skip
+            yield Step(judge.evaluate(v) if due else None, state=state)
 
 
 class _Closure:
@@ -133,6 +152,18 @@ class _Closure:
         self.model, self.reduced, self.u = model, reduced, u
         self.share = model.reduced.samples.count / reduced.samples.count
         self.at = self.cost = None
+
+    @property
+    def seen(self) -> dict[str, np.ndarray]:
+        """What is remembered."""
+        return dict(at=self.at.numpy(), cost=self.cost.numpy(), slope=self.u.grad.numpy())
+
+    def recall(self, torch: Any, seen: dict[str, np.ndarray] | None) -> None:
+        """Remember what was seen before."""
+        if seen is not None:
+            self.at, self.cost, self.u.grad = (
+                torch.from_numpy(seen[n]) for n in ("at", "cost", "slope")
+            )
 
     def __call__(self) -> Tensor:
         if self.at is None or not self.u.equal(self.at):
@@ -156,16 +187,26 @@ def _trainer(torch: Any, name: str, u: Tensor, rate: float, momentum: float) -> 
     )  # fmt: skip
 
 
-def _batches(
-    count: int, size: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray | None, bool]]:
-    """Yield indices of samples, None for all, and whether they end an epoch; without end."""
-    while size == count:
-        yield None, True
-    while True:
-        order = rng.permutation(count)
-        for first in range(0, count, size):
-            yield order[first : first + size], first + size >= count
+def _arrays(torch: Any, state: Any) -> Any:
+    """Return what a trainer knows with arrays in place of tensors."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().numpy()
+    if isinstance(state, dict):
+        return {name: _arrays(torch, value) for name, value in state.items()}
+    if isinstance(state, list):
+        return [_arrays(torch, value) for value in state]
+    return state
+
+
+def _tensors(torch: Any, state: Any) -> Any:
+    """Return what `_arrays` was given."""
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state)
+    if isinstance(state, dict):
+        return {name: _tensors(torch, value) for name, value in state.items()}
+    if isinstance(state, list):
+        return [_tensors(torch, value) for value in state]
+    return state
 
 
 def _bounded(reduced: Reduced) -> bool:
