@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     opened = io.open
 
     def full(file, mode="r", *more, **how):
-        return opened("/dev/full" if "x" in mode else file, mode.replace("x", "w"), *more, **how)
+        return opened(file if "r" in mode else "/dev/full", mode.replace("x", "w"), *more, **how)
 
     monkeypatch.setattr(io, "open", full)
     with pytest.raises(OSError, match="No space left"):
