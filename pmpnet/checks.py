@@ -501,22 +501,23 @@ def maximum_exists(fine: bool) -> None:
         )
 
 
-def indirect_problem(affine: bool, more: bool, steady: bool, penalty: str) -> None:
-    """Check that the principle is a boundary value problem with its controls in closed form."""
-    if not affine:
+def indirect_problem(trained: bool, steady: bool, closed: bool, penalty: str) -> None:
+    """Check that the principle is a boundary value problem with its controls eliminated."""
+    if trained:
         raise ValueError(
-            "indirect eliminates the control in closed form, which needs dynamics and running cost "
-            "affine in u (beside an energy) and no Kinetic: use pmpnet.solve.msa."
-        )
-    if more:
-        raise ValueError(
-            "indirect decides the control only: give the readout as a matrix and leave free_horizon= "
-            "out, or use pmpnet.solve.msa."
+            "indirect decides the control and the horizon only: give the readout as a matrix, or use "
+            "pmpnet.solve.msa."
         )
     if not steady:
         raise ValueError(
             f"indirect needs a convex control cost that is the same at all times, not {penalty}: give "
             "one weight, or one per entry of the control, or use pmpnet.solve.msa."
+        )
+    if not closed:
+        raise ValueError(
+            "indirect maximises a Hamiltonian that is not affine in u entry by entry, but "
+            f"{penalty} ties the entries together: use L1, L2, ElasticNet and Box, or pmpnet.solve.msa, "
+            "which takes every control cost."
         )
 
 
@@ -529,12 +530,13 @@ def small_enough(samples: int, dim: int, largest: int) -> None:
         )
 
 
-def boundary_conditions(fine: bool) -> None:
-    """Check that constraints are conditions on entries of the final state."""
+def equations_only(fine: bool) -> None:
+    """Check that constraints are equations at the end or of integrals."""
     if not fine:
         raise ValueError(
-            "indirect takes constraints that prescribe entries of the final state only, each once, such "
-            "as constraints.Terminal(x, x, [1, 0], [1, 0]): use pmpnet.solve.msa for all others."
+            "indirect takes constraints that are equations at the end or of integrals, such as "
+            "constraints.Terminal(x, x, [1, 0], [1, 0]), but neither inequalities nor Path: use "
+            "pmpnet.solve.direct or pmpnet.solve.msa."
         )
 
 

@@ -71,15 +71,15 @@ class Verdict:
     integral: float
     path: float
 
-    def meets(self, acceptance: dict) -> bool:
-        """Tell whether the entry's own conditions hold, for a sweep method."""
+    def meets(self, acceptance: dict, method: str = "msa") -> bool:
+        """Tell whether the entry's own conditions hold, for a sweep method or a "direct" one."""
         error = self.error if acceptance["one_sided"] else abs(self.error)
         within = {
             name: np.inf if acceptance[name] is None else acceptance[name]
             for name in ("terminal_residual", "path_violation")
         }
         return bool(
-            error <= acceptance["rel_tol_msa"]
+            error <= acceptance[f"rel_tol_{method}"]
             and max(self.terminal, self.integral) <= within["terminal_residual"]
             and self.path <= within["path_violation"]
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from pmpnet.solve import msa
+from pmpnet.solve import indirect, msa
 
 from .classical import build, judge, library, sign, value
 
@@ -55,6 +55,57 @@ def test_the_known_answer_is_found(id):
         if id == "qubit_state_transfer":  # -u is as good as u: b, and its costates, turn as well
             known, found = np.abs(known), np.abs(found)
         np.testing.assert_allclose(found, known, rtol=0, atol=2e-3 * np.abs(known).max())
+
+
+# ------------------------------------------------------------- the boundary value problem
+
+# What is averaged over intervals costs O(h^2) more than the control itself: a fine grid shows it.
+# Van der Pol's equation carries the averages' errors in the state on and enlarges them.
+FINE = {
+    "lqr_time_varying": 3000, "cstr_luus": 3000, "qubit_state_transfer": 3000,
+    "vanderpol_boxed": 8000,
+}  # fmt: skip
+SMOOTH = dict(tol=1e-7, max_nodes=3000)
+JUMPS = dict(tol=1e-5, max_nodes=3000)
+BOUNDARY = {
+    "lqr_scalar": SMOOTH, "hager_lq": SMOOTH, "lqr_time_varying": SMOOTH, "vanderpol_bocop": SMOOTH,
+    "cstr_luus": SMOOTH, "double_integrator_energy": SMOOTH, "hanging_chain": SMOOTH,
+    "brachistochrone": SMOOTH, "ensemble_lqr_5": SMOOTH, "robust_double_integrator": SMOOTH,
+    "bloch_inversion_energy": SMOOTH, "qubit_state_transfer": SMOOTH, "neural_affine_1d": SMOOTH,
+    "lqr_boxed_scalar": JUMPS, "vanderpol_boxed": dict(JUMPS, tol=1e-6),
+    "bang_bang_penalised": JUMPS, "fuel_optimal_double_integrator": JUMPS,
+    "min_time_double_integrator": JUMPS, "aly_singular": JUMPS, "catalyst_mixing": JUMPS,
+}  # fmt: skip
+QUICK_BOUNDARY = {
+    "double_integrator_energy", "hanging_chain", "ensemble_lqr_5", "neural_affine_1d",
+    "lqr_boxed_scalar",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "id",
+    [pytest.param(id, marks=() if id in QUICK_BOUNDARY else pytest.mark.slow) for id in BOUNDARY],
+)
+def test_the_boundary_value_problem_has_the_known_answer(id):
+    _, start = solved(id)
+    case = build(id, FINE.get(id, 1500))
+    solution = indirect(case.problem, start, **BOUNDARY[id])
+    assert solution.success, solution.message
+    verdict = judge(case.entry, solution.times, solution.controls)
+    assert verdict.meets(case.acceptance, "direct"), verdict
+    known = case.entry["reference"].get("costate0")
+    if known is not None:
+        found = -solution.costates()[0].ravel()
+        if id == "qubit_state_transfer":  # -u is as good as u
+            known, found = np.abs(known), np.abs(found)
+        np.testing.assert_allclose(found, known, rtol=0, atol=1e-3 * np.abs(known).max())
+
+
+def test_a_bound_on_the_state_is_refused_by_the_boundary_value_problem():
+    with pytest.raises(
+        ValueError, match=r"neither inequalities nor Path: use pmpnet\.solve\.direct"
+    ):
+        indirect(build("bryson_denham_1_9", 10).problem)
 
 
 # ------------------------------------------------------------------------------ multipliers

@@ -10,6 +10,7 @@ import pmpnet.solve
 from pmpnet import Problem, constraints, dynamics, losses, penalties
 
 from .problems import translation, translation_cost
+from .symbolic_problems import AT_END, COMMON, MIXED, SYSTEM, X
 
 METHODS = ("bvp", "shooting")
 
@@ -146,6 +147,146 @@ def test_prescribed_ends_with_energy(method):
     np.testing.assert_allclose(found.multipliers["arrive"], by_msa.multipliers["arrive"], atol=1e-2)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_costates_are_those_of_riccati(method):
+    # V = tanh(1 - t) x^2 / 2, p = -V_x, and x = cosh(1 - t) / cosh(1)
+    problem = regulator(steps=200)
+    found = pmpnet.solve.indirect(problem, method=method, tol=1e-9)
+    left = 1 - problem.times
+    exact = -np.tanh(left) * np.cosh(left) / np.cosh(1)
+    np.testing.assert_allclose(found.costates()[:, 0, 0], exact, atol=1e-5)
+
+
+# ------------------------------------------------------ Hamiltonians not affine in the control
+
+
+def curved(control_cost):
+    """tanh(u t) in the field, and t x^2 cos(u) in the cost."""
+    told = COMMON | dict(times=np.linspace(0.3, 1.5, 33))
+    return Problem(
+        SYSTEM, X, [0.5, -1.0, 0.3, 1.2, -0.4], terminal_cost=AT_END, running_cost=MIXED,
+        control_cost=control_cost, scheme="rk4", **told,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_not_affine_in_the_control_reaches_the_optimum_of_msa(method):
+    problem = curved(penalties.L2(3.0))
+    best = pmpnet.solve.msa(problem, tol=1e-9, max_iter=2000)
+    found = pmpnet.solve.indirect(problem, tol=1e-6, method=method)
+    assert found.success, found.message
+    assert -1e-9 < found.cost / best.cost - 1 < 1e-6
+    np.testing.assert_allclose(found.controls, best.controls, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [penalties.ElasticNet(0.4, 3.0), penalties.L2(3.0) + penalties.Box(-0.1, 0.1)],
+    ids=repr,
+)
+def test_l1_and_boxes_beside_what_is_not_affine(cost):
+    problem = curved(cost)
+    best = pmpnet.solve.msa(problem, tol=1e-9, max_iter=5000)
+    found = pmpnet.solve.indirect(problem, best, smoothing=0.0, tol=1e-5)
+    assert found.success, found.message
+    assert -1e-9 < found.cost / best.cost - 1 < 1e-6
+    assert found.violations["controls"] <= 1e-12
+    fixed = (best.controls == 0) | (abs(best.controls) == 0.1)
+    assert fixed.sum() >= 5
+    # an interval in which a bound or a zero begins has a mean of both
+    assert (found.controls != best.controls)[fixed].sum() <= 4
+
+
+def test_a_kinetic_cost_of_constant_fields_is_an_energy():
+    x = np.random.default_rng(0).uniform(-1, 1, (6, 2))
+    problem = Problem(
+        dynamics.LinearControl(2), x, x + np.array([0.3, 0.4]),
+        terminal_cost=losses.Squared(), control_cost=penalties.Kinetic(1.0),
+    )  # fmt: skip
+    found = pmpnet.solve.indirect(problem)
+    assert found.success
+    assert found.cost == pytest.approx(translation_cost(), abs=1e-10)
+
+
+def test_a_kinetic_cost_reaches_the_optimum_of_msa():
+    x = np.random.default_rng(0).uniform(-1, 1, (6, 2))
+    problem = Problem(
+        dynamics.LinearControl(2, "polynomial", degree=1), x, np.tanh(2 * x), steps=40,
+        scheme="rk4", terminal_cost=losses.Squared(3.0), control_cost=penalties.Kinetic(1.0),
+    )  # fmt: skip
+    best = pmpnet.solve.msa(problem, tol=1e-9)
+    found = pmpnet.solve.indirect(problem)
+    assert found.success, found.message
+    assert found.cost == pytest.approx(best.cost, rel=1e-5)
+    np.testing.assert_allclose(found.controls, best.controls, atol=2e-3)
+
+
+def test_a_maximiser_without_curvature_is_not_accepted():
+    # u^4 is flat at its minimum, which is where it stays
+    x, u = SX.sym("x"), SX.sym("u")
+    problem = Problem(
+        dynamics.Symbolic(x, u, u), [[1.0]], running_cost=losses.Symbolic(u**4, x, u), steps=10
+    )
+    found = pmpnet.solve.indirect(problem)
+    assert not found.success
+    assert "not strictly concave in the control at its maximiser" in found.message
+
+
+# ------------------------------------------------------------------------ what is to be found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_end_on_a_circle(method):
+    # x' = u from r (cos, sin) to the unit circle: J = (1 - r)^2 / 2, and dJ/de at |x|^2 = e
+    r = 0.4
+    problem = Problem(
+        dynamics.LinearControl(2), [[r * np.cos(0.7), r * np.sin(0.7)]], steps=8,
+        control_cost=penalties.L2(1.0),
+        constraints=[constraints.Terminal(casadi.dot(x2, x2), x2, 1, 1, name="circle")],
+    )  # fmt: skip
+    found = pmpnet.solve.indirect(problem, np.full((8, 2), 0.5), method=method, tol=1e-9)
+    assert found.success, found.message
+    assert found.cost == pytest.approx(0.5 * (1 - r) ** 2, abs=1e-9)
+    np.testing.assert_allclose(found.multipliers["circle"], -(1 - r) / 2, atol=1e-8)
+    # J plus the multiplier times the constraint is stationary
+    np.testing.assert_allclose(
+        found.costates()[-1], -2 * found.multipliers["circle"] * found.states()[-1], atol=1e-8
+    )
+
+
+def waiting(range=(0.2, 5.0)):
+    """A cart to rest at 1 by an energy, in a time that costs more and more."""
+    q, v, force, t = (SX.sym(name) for name in ("q", "v", "force", "t"))
+    arrive = constraints.Terminal([q, v], [q, v], [1, 0], [1, 0], name="arrive")
+    return Problem(
+        dynamics.Symbolic([q, v], force, [v, force]), [[0.0, 0.0]],
+        running_cost=losses.Symbolic(2 * t, [q, v], t=t), control_cost=penalties.L2(1.0),
+        constraints=[arrive], free_horizon=range, steps=50, scheme="rk4",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_free_horizon(method):
+    # J = T^2 + 6 / T^3 is least where 2 T = 18 / T^4
+    problem, T = waiting(), 9 ** (1 / 5)
+    found = pmpnet.solve.indirect(problem, method=method, tol=1e-9)
+    assert found.success, found.message
+    assert found.horizon == pytest.approx(T, rel=1e-8)
+    assert found.cost == pytest.approx(T**2 + 6 / T**3, rel=1e-3)
+    np.testing.assert_allclose(found.multipliers["arrive"], [[-12 / T**3, 6 / T**2]], rtol=1e-7)
+    # from a solution with a horizon of its own, on another grid
+    coarse = pmpnet.solve.msa(waiting().replace(steps=20))
+    again = pmpnet.solve.indirect(problem, coarse, method=method, tol=1e-9)
+    assert again.horizon == pytest.approx(T, rel=1e-8)
+    assert pmpnet.verify(problem, again).residual < 1e-2
+
+
+def test_a_horizon_outside_its_range_is_not_accepted():
+    found = pmpnet.solve.indirect(waiting((0.2, 1.2)))
+    assert not found.success
+    assert "its horizon 1.55185 is not between 0.2 and 1.2" in found.message
+
+
 def test_least_fuel_has_its_two_thrusts():
     # full ahead for s, then coasting, then full back for s: s (T - s) = 1, and the fuel is 2 s
     T = 3.0
@@ -211,11 +352,16 @@ x2 = SX.sym("x", 2)
     [
         (lambda: translation(), r"50 samples of dimension 2.*40 at most"),
         (
-            lambda: Problem(dynamics.TwoLayer(2, 3), [[0.0, 1.0]], control_cost=penalties.L2(1.0)),
-            "affine in u",
+            lambda: curved(penalties.Group(0.1) + penalties.L2(1.0)),
+            "entry by entry",
         ),
-        (lambda: regulator(control_cost=penalties.Kinetic(1.0)), "no Kinetic"),
-        (lambda: regulator(free_horizon=(0.5, 2.0)), "decides the control only"),
+        (
+            lambda: Problem(
+                dynamics.Layer(2), [[0.0, 1.0]], [1], control_cost=penalties.L2(1.0),
+                terminal_cost=losses.Squared(readout="train"),
+            ),
+            "control and the horizon only",
+        ),
         (lambda: regulator(control_cost=penalties.L2(np.ones((20, 1)))), "same at all times"),
         (lambda: regulator(control_cost=penalties.Finite([0, 1])), "convex control cost"),
         (
@@ -225,23 +371,16 @@ x2 = SX.sym("x", 2)
         (
             lambda: Problem(
                 dynamics.LinearControl(2), [[0.0, 1.0]], control_cost=penalties.L2(1.0),
-                constraints=[constraints.Terminal(x2[0] ** 2, x2, 1, 1)],
-            ),
-            "entries of the final state only",
-        ),
-        (
-            lambda: Problem(
-                dynamics.LinearControl(2), [[0.0, 1.0]], control_cost=penalties.L2(1.0),
                 constraints=[constraints.Terminal(x2[0], x2, 1, 2)],
             ),
-            "entries of the final state only",
+            r"neither inequalities nor Path: use pmpnet\.solve\.direct",
         ),
         (
             lambda: Problem(
                 dynamics.LinearControl(2), [[0.0, 1.0]], control_cost=penalties.L2(1.0),
                 constraints=[constraints.Path(x2[0], x2, upper=2)],
             ),
-            "entries of the final state only",
+            r"neither inequalities nor Path: use pmpnet\.solve\.direct",
         ),
     ],
 )  # fmt: skip
