@@ -104,11 +104,12 @@ def _bounded(reduced: Reduced, v: np.ndarray, memory: int, last: Step | None, ke
         v = y / root
         if not np.array_equal(v, point.v):
             point = next(known, None)
-            if point is None:
+            if point is not None:
+                checks.same_answers(np.array_equal(v, point.v, equal_nan=True))
+            else:
                 point = reduced.evaluate(v)
                 if keep:
                     points.append(point)
-            checks.same_answers(np.array_equal(v, point.v))
         return point.cost, root * (reduced.penalty_gradient(v) - point.g)
 
     def run(tell: Callable[[Point], None]) -> str:
