@@ -18,8 +18,8 @@ _HOMES = {
 }
 _ESTIMATORS = ("PMPClassifier", "PMPRegressor")  # need scikit-learn: `import *` leaves them out
 _MODULES = (
-    "constraints",
     "analysis",
+    "constraints",
     "datasets",
     "dynamics",
     "interop",
@@ -28,8 +28,8 @@ _MODULES = (
     "plot",
     "schemes",
     "solve",
-    "tables",
     "starts",
+    "tables",
 )
 
 __all__ = [*_HOMES, *_MODULES]
