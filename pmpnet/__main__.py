@@ -45,14 +45,15 @@ afterwards, in Python:
   from pmpnet import load, tables
   tables.predict(load("patients.npz"), rows)        rows as in the file, without the target
 """
+KNOWN = [name for name in solve.__all__ if name != "Checkpoint"]
 COMPARE = """\
 Solve one problem by several methods, from the same start and at the price of the same sweep, and
 print a table: who got where, and for how much.
 """
 COMPARE_END = f"""\
 methods:
-  {", ".join(solve.__all__[:6])},
-  {", ".join(solve.__all__[6:])}
+  {", ".join(KNOWN[:6])},
+  {", ".join(KNOWN[6:])}
   A method's options follow a colon: msa:variant=proximal, adam:learning_rate=0.1,batch_size=100.
 
 columns of the table:
@@ -310,7 +311,7 @@ def _compare(told: argparse.Namespace) -> int:
 def _method(spec: str) -> tuple[Callable[..., Solution], dict[str, Any]]:
     """Return a method and its options, of NAME:OPTION=VALUE,OPTION=VALUE."""
     name, _, rest = spec.partition(":")
-    checks.choice("--methods", name, solve.__all__)
+    checks.choice("--methods", name, KNOWN)
     options = {}
     for option in filter(None, rest.split(",")):
         key, equals, value = option.partition("=")
