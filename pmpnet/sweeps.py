@@ -280,7 +280,8 @@ class Sweeper:
         outputs: tuple[int, int],
         extras: Extras = Extras(),  # noqa: B008 - a tuple of nothing
     ) -> None:
-        self.dynamics, self.scheme, self.times = dynamics, scheme, times
+        self.dynamics, self.scheme = dynamics, scheme
+        self.times = _frozen(np.ascontiguousarray(times, np.float64))
         self.extras = extras
         self.losses, self.running_weight = (terminal, running), running_weight
         self.dtype, self.outputs = np.dtype(dtype), outputs
