@@ -28,11 +28,13 @@ from .team import team, wait_for
 if TYPE_CHECKING:
     from .expressions import Map, Sums
 
-# What a block keeps for its way back should stay in a core's second-level cache, and every layer
-# of a block costs some 160 nanoseconds beside its arithmetic. Measured at d = 2, N = 50, 10,240
-# samples, milliseconds for blocks of 128, 256, 512, 1024, 2048: 1.31, 1.02, 0.91, 0.88, 0.98.
-TAPE_BYTES = 512 * 1024
-LONGEST_BLOCK, SHORTEST_BLOCK = 1024, 128
+# Every layer of a block costs some 150 nanoseconds beside its arithmetic, so blocks are long: as long
+# as their states stay in a core's first cache, and what they keep for the way back in the last one.
+# Measured in nanoseconds per sample and layer, for blocks of 128, 256, 512, 768, 1024:
+# d = 2, N = 50: 2.21, 2.02, 1.79, 1.72, 1.78; N = 1000: 2.23, 1.96, 1.79, 1.82, 2.06;
+# d = 8, N = 50: 20.4, 19.4, 19.3, 20.0, 19.9; d = 16: 49, 47, 51, 52, 54; d = 64: 504, 471, 476, 468, 516.
+STATE_BYTES, TAPE_BYTES = 16 * 1024, 8 * 1024 * 1024
+LONGEST_BLOCK, SHORTEST_BLOCK = 1024, 256
 # Chunks are what threads share. Each has sums of its own, (N, c) numbers: many chunks balance
 # better, few cost less memory.
 MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
@@ -119,15 +121,15 @@ class Plan(NamedTuple):
 
 
 @cache
-def plan(samples: int, bytes_per_sample: int, control_entries: int) -> Plan:
-    """Return block length and chunks.
+def plan(samples: int, state_bytes: int, tape_bytes: int, control_entries: int) -> Plan:
+    """Return block length and chunks, of the bytes of a sample's state and of what it keeps.
 
     Examples
     --------
-    >>> plan(10_000, 800, 300)
-    Plan(block=640, blocks_per_chunk=1, chunks=16)
+    >>> plan(10_000, 16, 800, 300)
+    Plan(block=1008, blocks_per_chunk=1, chunks=10)
     """
-    block = TAPE_BYTES // bytes_per_sample // 32 * 32
+    block = min(STATE_BYTES // state_bytes, TAPE_BYTES // tape_bytes) // 32 * 32
     block = min(max(block, SHORTEST_BLOCK), LONGEST_BLOCK)
     # even blocks: 1100 samples are 2 blocks of 560, not one of 1024 and one nearly empty
     block = min(block, ceil(samples / ceil(samples / block) / 16) * 16)
@@ -339,7 +341,7 @@ class Sweeper:
         self.prepare(samples, u, readouts)
         kernel, entry_point, function, system, tableau = self._compiled
         N, M, d = self.intervals, samples.count, self.dynamics.dim
-        cut = plan(M, self._bytes_per_sample, N * self.dynamics.controls)
+        cut = plan(M, *self._bytes_per_sample, N * self.dynamics.controls)
         with self._overflow_allowed():
             u = _frozen(np.ascontiguousarray(u, self.dtype))
             records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
@@ -444,14 +446,14 @@ class Sweeper:
         return f"{OURS} {cost.code}" + (" readout" if cost.readout is not None else "")
 
     @cached_property
-    def _bytes_per_sample(self) -> int:
-        """What one sample keeps for its way back."""
-        dim = even(self.dynamics.dim)
+    def _bytes_per_sample(self) -> tuple[int, int]:
+        """What one sample's states take, those of a stage too, and what it keeps for its way back."""
+        dim, stages = even(self.dynamics.dim), self.scheme.stages
         rows = self.dynamics.tape_rows + (dim if self.losses[1] is not None else 0)
-        kept = self.intervals * self.scheme.stages * rows
+        kept = self.intervals * stages * rows
         if self.extras.path is not None:
             kept += (self.intervals + 1) * dim
-        return kept * self.dtype.itemsize
+        return min(stages, 2) * dim * self.dtype.itemsize, kept * self.dtype.itemsize
 
     @cached_property
     def parameters(self) -> int:

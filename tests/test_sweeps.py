@@ -132,9 +132,11 @@ def test_the_round_holds_across_blocks_and_chunks(case):
 
 
 @few(100)
-@given(st.integers(1, 10**6), st.integers(8, 10**7), st.integers(1, 10**7))
-def test_a_plan_covers_every_sample_once(samples, bytes_per_sample, entries):
-    cut = sweeps.plan(samples, bytes_per_sample, entries)
+@given(
+    st.integers(1, 10**6), st.integers(8, 10**5), st.integers(8, 10**7), st.integers(1, 10**7)
+)  # fmt: skip
+def test_a_plan_covers_every_sample_once(samples, state_bytes, tape_bytes, entries):
+    cut = sweeps.plan(samples, state_bytes, tape_bytes, entries)
     chunk = cut.block * cut.blocks_per_chunk
     assert (cut.chunks - 1) * chunk < samples <= cut.chunks * chunk
     assert cut.block % 16 == 0
