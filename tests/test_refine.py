@@ -131,7 +131,7 @@ def test_starts_are_run_where_they_are_cheap():
     problem = moons(steps=40)
     found = refine(problem, levels=2, starts=3, seed=5)
     assert len(found.multistart) == 3
-    coarse = msa(problem.replace(steps=20), max_iter=30, tol=1e-4, starts=3, seed=5)
+    coarse = msa(problem.replace(steps=20), max_iter=60, tol=1e-4, starts=3, seed=5)
     assert [s["cost"] for s in found.multistart] == [s["cost"] for s in coarse.multistart]
     assert of(found, "cost")[0] == coarse.cost
     assert found.success

@@ -76,7 +76,7 @@ def refine(
         In depth, whether the curvature that one level has found is prolonged to the next, where
         the method takes it as ``curvature=``; the default one does.
     level_iter, level_tol : int and float, optional
-        What bounds the levels before the last: 30 and 1e-4; ``max_iter`` and ``tol`` for the
+        What bounds the levels before the last: 60 and 1e-4; ``max_iter`` and ``tol`` for the
         penalty.
     held_out : (x, y), optional
         Points and targets on which every level is scored; see `Solution.score`.
@@ -121,7 +121,7 @@ def refine(
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
     chain = ALONG[checks.choice("along", along, ALONG)](problem, levels)
     path = along == "penalty"
-    level_iter = (max_iter if path else 30) if level_iter is None else level_iter
+    level_iter = (max_iter if path else 60) if level_iter is None else level_iter
     level_tol = (tol if path else 1e-4) if level_tol is None else level_tol
     return follow(
         chain,
