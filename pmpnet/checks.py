@@ -1824,13 +1824,22 @@ def not_text(path: Any) -> ValueError:
     )
 
 
-def table_not_empty(path: Any, rows: int) -> None:
+def table_size(path: Any, given: int, most: int) -> None:
+    """Check that a table is not too large to be read."""
+    if given > most:
+        raise ValueError(
+            f"{str(path)!r} is larger than the {most >> 20} MiB that are read: leave out rows or "
+            "columns, or give arrays of any size to pmpnet.Problem in Python."
+        )
+
+
+def table_not_empty(path: Any, fine: bool) -> None:
     """Check that a table has a first row."""
-    if rows == 0:
+    if not fine:
         raise ValueError(f"{str(path)!r} is empty: write a header and one row per sample.")
 
 
-def table_header(path: Any, header: list[str], target: str) -> None:
+def table_header(path: Any, header: list[str], target: str, most: int) -> None:
     """Check the names of the columns of a table."""
     file = repr(str(path))
     if "" in header:
@@ -1847,6 +1856,23 @@ def table_header(path: Any, header: list[str], target: str) -> None:
         raise ValueError(f"{file} has no column {target!r}; it has {', '.join(map(repr, header))}.")
     if len(header) == 1:
         raise ValueError(f"{file} has the target {target!r} only: add columns to predict it from.")
+    if len(header) > most:
+        raise ValueError(f"{file} has {len(header)} columns, more than {most}: leave out some.")
+
+
+def table_columns_named(path: Any, header: list[str], columns: Iterable[str]) -> None:
+    """Check that a table has every column that a model was trained on, once."""
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise ValueError(
+            f"{str(path)!r} has no column {', '.join(map(repr, missing))}, which the model was trained "
+            f"on; it has {', '.join(map(repr, header))}."
+        )
+    twice = [name for name in columns if header.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"{str(path)!r} has several columns named {', '.join(map(repr, twice))}: rename all but one."
+        )
 
 
 def table_rows(path: Any, rows: int, fewest: int) -> None:
@@ -1931,6 +1957,43 @@ def trained_table(solution: Any) -> dict[str, Any]:
             "this solution was not trained on a table: use solution.predict(x) on states instead."
         )
     return info
+
+
+def of_classes(task: str) -> None:
+    """Check that a model tells classes apart."""
+    if task != "classification":
+        raise ValueError("this model predicts numbers: they have no probabilities, leave them out.")
+
+
+def output_file(path: Any, name: str, *inputs: Any) -> None:
+    """Check that a file can be written, before work is done for it, and is none that is read."""
+    import os
+    import tempfile
+
+    fresh_file(path, name)
+    not_a_folder(path)
+    if any(path.exists() and os.path.exists(one) and path.samefile(one) for one in inputs):
+        raise ValueError(f"{name}={str(path)!r} is the file that is read: choose another name.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{name}={str(path)!r} cannot be written ({error.strerror}): choose another folder."
+        ) from error
+
+
+def too_large(error: MemoryError) -> str:
+    """Say that there is not enough memory."""
+    why = f" ({error})" if str(error) else ""
+    return f"not enough memory{why}: leave out rows or columns, or take fewer steps."
+
+
+def system_said(error: OSError) -> str:
+    """Say what the system did not let us do to a file."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    return f"{str(error.filename)!r} cannot be read or written: {error.strerror}."
 
 
 def folder(path: Any, name: str) -> None:

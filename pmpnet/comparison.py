@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from . import checks
 from .problem import Problem
 from .reduced import Reduced
-from .solution import STOPPED, Solution
+from .solution import INTERRUPTED, STOPPED, Solution
 from .solve.loop import START_SPREAD, rounding
 
 NUMBERS = (
@@ -177,6 +177,8 @@ def compare(
     ValueError, TypeError
         For bad input, of a method's options and problem as well, before any method runs to its
         end. What a method raises later is in ``failures``; where all fail, the first is raised.
+    KeyboardInterrupt
+        Where a method is interrupted: half a comparison is none.
 
     Notes
     -----
@@ -303,6 +305,8 @@ class _Run:
     def _checked(self, found: Any) -> Solution:
         checks.instance(f"what {self.name} returns", found, Solution, "a method that returns one")
         checks.same_problem(self.name, found.problem is self.problem)
+        if found.status == INTERRUPTED:  # half a comparison is none
+            raise KeyboardInterrupt
         return found
 
     @property

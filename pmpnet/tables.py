@@ -6,9 +6,11 @@ What a model needs of its table is kept in ``solution.annotations["table"]`` and
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Callable
+import os
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,9 @@ from .supervised import ACTIVATION, STEPS, Scales, learning_problem, random_star
 
 MOST_CLASSES = 20  # whole numbers with more values than this are numbers, not labels
 FEWEST_ROWS = 10
+# A cell takes some 8 bytes on disk and as many in memory; a layer has as many entries as the
+# columns squared, and a method keeps some twenty of each
+MOST_BYTES, MOST_COLUMNS = 2**28, 1000
 TASKS = ("classification", "regression")
 
 
@@ -63,7 +68,8 @@ def read(path: str | Path, target: str, task: str | None = None) -> Table:
     Parameters
     ----------
     path : str or Path
-        UTF-8 text; columns are separated by commas, semicolons or tabs.
+        UTF-8 text of at most 256 MiB and 1000 columns, which are separated by commas, semicolons
+        or tabs.
     target : str
         Name of the column to predict.
     task : {"classification", "regression"}, optional
@@ -91,24 +97,20 @@ def read(path: str | Path, target: str, task: str | None = None) -> Table:
     """
     if task is not None:
         checks.choice("task", task, TASKS)
-    path = Path(checks.path(path))
-    checks.file_exists(path)
-    header, rows = _rows(path)
-    checks.table_header(path, header, target)
-    checks.table_rows(path, len(rows), FEWEST_ROWS)
+    path, header, records = _opened(path)
+    checks.table_header(path, header, target, MOST_COLUMNS)
     where = header.index(target)
     columns = tuple(name for name in header if name != target)
-    x = np.empty((len(rows), len(columns)))
-    labels = []
-    for i, (line, row) in enumerate(rows):
+    x, labels, lines = array("d"), [], []
+    for i, (line, row) in enumerate(records):
         checks.table_row(path, i, line, len(row), len(header))
-        labels.append(row.pop(where).strip())
-        if labels[-1].lower() in checks.MISSING:
-            raise checks.bad_cell(path, i, line, target, labels[-1])
-        for j, text in enumerate(row):
-            x[i, j] = number = _number(text)
-            if not math.isfinite(number):
-                raise checks.bad_cell(path, i, line, columns[j], text)
+        label = row.pop(where).strip()
+        if label.lower() in checks.MISSING:
+            raise checks.bad_cell(path, i, line, target, label)
+        x.extend(_numbers(path, i, line, columns, row))
+        labels.append(label)
+        lines.append(line)
+    checks.table_rows(path, len(labels), FEWEST_ROWS)
     y = np.array([_number(text) for text in labels])
     numbers = bool(np.isfinite(y).all())
     whole = numbers and bool(np.all(y == np.round(y)))
@@ -116,28 +118,100 @@ def read(path: str | Path, target: str, task: str | None = None) -> Table:
         few = whole and len(np.unique(y)) <= MOST_CLASSES
         task = "classification" if few or not numbers else "regression"
     if task == "regression":
-        for i, (line, _) in enumerate(rows):
-            if not math.isfinite(y[i]):
-                raise checks.bad_cell(path, i, line, target, labels[i])
+        for i in np.flatnonzero(~np.isfinite(y)):
+            raise checks.bad_cell(path, i, lines[i], target, labels[i])
     else:
         y = y.astype(np.int64) if whole and np.abs(y).max() < 2**53 else np.array(labels)
-    return Table(x, y, columns, target, task)
+    return Table(np.frombuffer(x).reshape(len(y), -1), y, columns, target, task)
 
 
-def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and every row with the number of its last line; empty lines are left out."""
+def read_rows(path: str | Path, columns: Sequence[str]) -> np.ndarray:
+    r"""Read some columns of numbers, by their names, from a CSV file with a header.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in `read`.
+    columns : sequence of str
+        In the order of the result. Other columns of the file may hold anything.
+
+    Returns
+    -------
+    ndarray, shape (M, n)
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A sentence says which file, line and column, and what to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "table.csv")
+    ...     _ = path.write_text("name,a,b\nAda,1,2\nBob,3,4\n")
+    ...     read_rows(path, ["b", "a"]).tolist()
+    [[2.0, 1.0], [4.0, 3.0]]
+    """
+    path, header, records = _opened(path)
+    checks.table_columns_named(path, header, columns)
+    where = [header.index(name) for name in columns]
+    x = array("d")
+    for i, (line, row) in enumerate(records):
+        checks.table_row(path, i, line, len(row), len(header))
+        x.extend(_numbers(path, i, line, columns, [row[j] for j in where]))
+    checks.table_rows(path, len(x) // len(columns), 1)
+    return np.frombuffer(x).reshape(-1, len(columns))
+
+
+Record = tuple[int, list[str]]  # a row, and the number of its last line
+
+
+def _opened(path: str | Path) -> tuple[Path, list[str], Iterator[Record]]:
+    """Return the path, the header, and what reads the rows below it."""
+    path = Path(checks.path(path))
+    checks.file_exists(path)
+    records = _records(path)
+    header = next(records, None)
+    checks.table_not_empty(path, header is not None)
+    return path, [name.strip() for name in header[1]], records
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Read row by row; empty lines are left out."""
+    top, lines = [""], _lines(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
+        while not top[-1].strip() and (line := next(lines, "")):
+            top.append(line)
+        separator = max(",;\t", key=top[-1].count)
+        reader = csv.reader(chain(top[1:], lines), delimiter=separator)
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+    except (UnicodeDecodeError, csv.Error):
         raise checks.not_text(path) from None
-    first = text.lstrip("\r\n").partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error:
-        raise checks.not_text(path) from None
-    checks.table_not_empty(path, len(rows))
-    return [name.strip() for name in rows[0][1]], rows[1:]
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Read line by line, and no more than is read at most."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        checks.table_size(path, os.fstat(file.fileno()).st_size, MOST_BYTES)  # of a pipe 0
+        left = MOST_BYTES
+        while line := file.readline(left + 1):
+            left -= len(line)
+            checks.table_size(path, MOST_BYTES - left, MOST_BYTES)
+            yield line
+
+
+def _numbers(
+    path: Path, row: int, line: int, columns: Sequence[str], cells: list[str]
+) -> list[float]:
+    """Return the numbers of a row."""
+    numbers = [_number(text) for text in cells]
+    for name, text, number in zip(columns, cells, numbers, strict=True):
+        if not math.isfinite(number):
+            raise checks.bad_cell(path, row, line, name, text)
+    return numbers
 
 
 def _number(text: str) -> float:
@@ -286,11 +360,25 @@ def train(
 
 def predict(solution: Solution, x: ArrayLike) -> np.ndarray:
     """Return labels or numbers for rows x (M, n), in the units of the table, of a trained model."""
+    states, scales = _states(solution, x)
+    found = solution.predict(states)
+    task = solution.annotations["table"]["task"]
+    return scales.numbers(found)[:, 0] if task == "regression" else found
+
+
+def predict_proba(solution: Solution, x: ArrayLike) -> np.ndarray:
+    """Return class probabilities (M, classes) of rows x (M, n), as `Solution.predict_proba`."""
+    states, _ = _states(solution, x)
+    checks.of_classes(solution.annotations["table"]["task"])
+    return solution.predict_proba(states)
+
+
+def _states(solution: Solution, x: ArrayLike) -> tuple[np.ndarray, Scales]:
+    """Return rows as the states that a trained model begins from, and its scales."""
     info = checks.trained_table(solution)
     x = checks.table_columns(x, info["columns"])
     scales = Scales(*(info[name] for name in Scales._fields))
-    found = solution.predict(scales.states(x, solution.problem.dynamics.dim))
-    return scales.numbers(found)[:, 0] if info["task"] == "regression" else found
+    return scales.states(x, solution.problem.dynamics.dim), scales
 
 
 def score(solution: Solution, x: ArrayLike, y: ArrayLike) -> float:

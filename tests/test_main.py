@@ -1,9 +1,14 @@
 """The command line, and the training on tables behind it."""
 
+import errno
+import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +17,10 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.metrics import r2_score
 
 import pmpnet
+from pmpnet import __main__ as cli
 from pmpnet import datasets, solve, supervised, tables
 from pmpnet.__main__ import main
+from pmpnet.solution import INTERRUPTED
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,19 +92,67 @@ def test_output_that_nobody_reads():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.startswith("table.csv: 40 rows")
-    assert done.stderr == ""
+    said = done.stderr.splitlines()
+    assert all(line.startswith("python -m pmpnet: not converged after 1 iter") for line in said)
+    assert pmpnet.load("table").nit == 1
+
+
+class Closed(io.StringIO):
+    """A pipe that nobody reads."""
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+def test_a_pipe_that_is_closed_before_the_end(monkeypatch):
+    """The model is saved all the same."""
+    path = written(*small())
+    taken = []
+    monkeypatch.setattr(os, "dup2", lambda *files: taken.append(files))
+    monkeypatch.setattr(sys, "stdout", closed := Closed())
+    monkeypatch.setattr(closed, "fileno", lambda: 1, raising=False)
+    assert main(["train", path, "--target", "target", "--max-iter", "1"]) == 0
+    assert [file for _, file in taken] == [1]
+    os.close(taken[0][0])
+    assert pmpnet.load("table").nit == 1
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["train", "--help"], ["demo", "-h"], ["info", "-h"], ["compare", "-h"]]
+    ("command", "words"),
+    [
+        ("demo", "gap residual"),
+        ("train", "Certificate accuracy"),
+        ("predict", "COLUMN P(CLASS)"),
+        ("compare", "gap residual sweeps"),
+        ("info", "train"),
+    ],
 )
-def test_help(argv, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(argv)
-    assert stop.value.code == 0
-    said = capsys.readouterr().out
-    assert "python -m pmpnet" in said
-    assert max(map(len, said.splitlines())) <= 100
+def test_help(command, words, capsys):
+    for argv in ([command, "--help"], ["--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(argv)
+        assert stop.value.code == 0
+        said = capsys.readouterr().out
+        assert f"  python -m pmpnet {command}" in said
+        assert max(map(len, said.splitlines())) <= 100
+        assert all(word in said for word in words.split()) or argv == ["--help"]
+    for status in (0, 1, 2, 130):
+        assert f"\n  {status} " in said
+
+
+def test_examples_of_help_are_understood():
+    """What the help tells to write can be written."""
+    parser = cli._parser()
+    texts = (cli.TRAIN_END, cli.PREDICT_END, cli.COMPARE_END, cli.INFO_END, cli.DEMO_END)
+    for text in texts:
+        lines = [line.strip() for line in text.splitlines()]
+        found = [
+            line for line in lines if line.startswith("python -m pmpnet") and "--help" not in line
+        ]
+        assert found
+        for line in found:
+            words = line.partition(" (")[0].partition("|")[0].partition(">")[0].split()
+            parser.parse_args(words[3:])
 
 
 @pytest.mark.parametrize(
@@ -157,15 +212,15 @@ def test_demo_into_a_file(capsys):
 
 
 def test_compare_of_two_moons(capsys):
-    argv = "--methods msa adam:learning_rate=0.1 --max-iter 60 --figure f.svg --json f.json"
+    argv = "--methods msa adam:learning_rate=0.1 --max-iter 60 --figure f.svg --json"
     assert main(["compare", *argv.split()]) == 0
-    said = capsys.readouterr().out
+    document, said = capsys.readouterr()
     assert "Problem: 1000 samples" in said
     assert "Comparison of 2 methods, the lowest cost by msa" in said
     assert "test score" in said
     assert "adam:learning_rate=0.1: not converged after 60 iterations" in said
     assert "<svg" in Path("f.svg").read_text()[:1000]
-    told = json.loads(Path("f.json").read_text())
+    told = json.loads(document)
     assert told["best"] == "msa"
     ours, adam = told["methods"]
     assert (ours["name"], adam["name"]) == ("msa", "adam:learning_rate=0.1")
@@ -182,15 +237,15 @@ def test_compare_of_two_moons(capsys):
 def test_compare_on_a_table(capsys):
     path = written(*small())
     argv = ["--target", "target", "--methods", "msa", "msa:variant=proximal", "--sweeps", "30"]
-    assert main(["compare", path, *argv, "--seed", "3", "--json", "f.json"]) == 0
-    said = capsys.readouterr().out
+    assert main(["compare", path, *argv, "--seed", "3", "--json"]) == 0
+    document, said = capsys.readouterr()
     assert "its budget of 30 sweeps spent" in said
-    rows = json.loads(Path("f.json").read_text())["methods"]
+    rows = json.loads(document)["methods"]
     held = tables.train(tables.read(path, "target"), seed=3, max_iter=500, tol=1e-6)
     assert rows[0]["history"]["cost"][0] == pytest.approx(held.history["cost"][0])
     assert [row["name"] for row in rows] == ["msa", "msa:variant=proximal"]
-    main(["compare", path, *argv[:4], "--seed", "3", "--json", "f.json"])
-    (row,) = json.loads(Path("f.json").read_text())["methods"]
+    main(["compare", path, *argv[:4], "--seed", "3", "--json"])
+    (row,) = json.loads(capsys.readouterr().out)["methods"]
     assert row["cost"] == pytest.approx(held.cost, rel=1e-6)
     assert row["score"] == held.annotations["table"]["test_score"]
 
@@ -206,11 +261,21 @@ def test_compare_tells_what_failed(capsys, monkeypatch):
         raise RuntimeError("the machine is tired")
 
     monkeypatch.setattr(solve, "sgd", breaks)
-    argv = ["compare", "--methods", "sgd", "msa", "--max-iter", "2", "--json", "f.json"]
+    argv = ["compare", "--methods", "sgd", "msa", "--max-iter", "2", "--json"]
     assert main(argv) == 1
-    assert "sgd failed: RuntimeError: the machine is tired" in capsys.readouterr().out
-    row = json.loads(Path("f.json").read_text())["methods"][0]
+    document, said = capsys.readouterr()
+    assert "sgd failed: RuntimeError: the machine is tired" in said
+    row = json.loads(document)["methods"][0]
     assert (row["cost"], row["message"]) == (None, "failed: the machine is tired")
+
+
+def test_a_comparison_that_is_interrupted_is_none(capsys, monkeypatch):
+    def breaks(problem, start):
+        return replace(solve.msa(problem, max_iter=0), status=INTERRUPTED)
+
+    monkeypatch.setattr(solve, "sgd", breaks)
+    assert main(["compare", "--methods", "sgd", "msa", "--max-iter", "2"]) == 130
+    assert capsys.readouterr().err == "python -m pmpnet: interrupted.\n"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +291,7 @@ def test_compare_tells_what_failed(capsys, monkeypatch):
         ("x.csv --target y --data circles", "give a file or a built-in data set"),
         ("--target y", "--target y is of no file"),
         ("--figure f.txt", "--figure='f.txt' is no figure: write a name that ends in .png"),
-        ("--json none/f.json", "--json='none/f.json': the folder"),
+        ("--figure none/f.svg", "--figure='none/f.svg': the folder"),
         ("--sweeps 0", "budget in sweeps"),
         ("--max-iter -1", "max_iter=-1 is too small"),
         ("--seed -1", "--seed=-1 is too small"),
@@ -260,6 +325,160 @@ def test_train_and_info(capsys):
         assert word in told
     assert f"{solution.cost:.10g}" in told
     assert main(["info", "wine"]) == 0
+
+
+def test_what_scripts_read(capsys):
+    """One document on the standard output, words beside it, the same of train and of info."""
+    path = written(*wine(), name="wine.csv", target="cultivar")
+    argv = ["train", path, "--target", "cultivar", "--max-iter", "3", "--out", "m", "--json"]
+    assert main(argv) == 0
+    document, said = capsys.readouterr()
+    assert "saved as m.npz" in said
+    assert said.endswith("not converged after 3 iterations: residual 0.735, asked for 0.0001.\n")
+    told, solution = json.loads(document), pmpnet.load("m")
+    certificate, info = pmpnet.verify(solution.problem, solution), solution.annotations["table"]
+    assert told["success"] is False
+    assert (told["cost"], told["sweeps"]) == (solution.cost, solution.nfev + solution.njev)
+    assert told["certificate"]["gap"] == certificate.gap
+    assert told["classes"] == ["class_0", "class_1", "class_2"]
+    for name in ("columns", "rows", "test_score", "baseline"):
+        assert told["table"][name] == info[name]
+    assert main(["info", "m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**told, "model": "m"}
+
+
+def test_a_solve_that_fails(capsys):
+    argv = ["train", written(*small()), "--target", "target", "--horizon", "1e200", "--json"]
+    assert main(argv) == 1
+    document, said = capsys.readouterr()
+    assert "non-finite" in said.splitlines()[-1]
+    assert json.loads(document)["certificate"]["gap"] is None
+
+
+def test_interrupted_training_writes_nothing(capsys, monkeypatch):
+    found = tables.train(table(60), max_iter=0)
+    stopped = replace(found, status=INTERRUPTED)
+    monkeypatch.setattr(tables, "train", lambda *_, **__: stopped)
+    path = written(*small())
+    assert main(["train", path, "--target", "target"]) == 130
+    assert capsys.readouterr().err == "python -m pmpnet: interrupted.\n"
+    assert [file.name for file in Path().iterdir()] == [path]
+
+
+def test_not_enough_memory(capsys, monkeypatch):
+    def large(*_, **__):
+        raise MemoryError("8 GiB")
+
+    monkeypatch.setattr(tables, "train", large)
+    said = refused(capsys, "train", written(*small()), "--target", "target")
+    assert said == "not enough memory (8 GiB): leave out rows or columns, or take fewer steps."
+
+
+# --------------------------------------------------------------------------------- predict
+
+
+@pytest.fixture
+def trained(capsys):
+    """A table, and a model of it in m.npz."""
+    x, y, columns = small()
+    path = written(x, y, columns)
+    main(["train", path, "--target", "target", "--max-iter", "3", "--out", "m"])
+    capsys.readouterr()
+    return x, path, pmpnet.load("m")
+
+
+def test_predict(trained, capsys):
+    x, path, model = trained
+    labels, chances = tables.predict(model, x), tables.predict_proba(model, x)
+    assert main(["predict", path, "--model", "m.npz"]) == 0
+    assert capsys.readouterr() == ("\n".join(["target", *labels]) + "\n", "")
+
+    argv = ["predict", path, "--model", "m", "--probabilities"]
+    assert main([*argv, "--out", "said.csv"]) == 0
+    assert capsys.readouterr().out == "40 predictions written to said.csv\n"
+    head, *rows = [line.split(",") for line in Path("said.csv").read_text().splitlines()]
+    assert head == ["target", "P(no)", "P(yes)"]
+    assert [row[0] for row in rows] == labels.tolist()
+    assert np.array_equal(np.array(rows)[:, 1:].astype(float), chances)  # to the last bit
+    assert np.allclose(chances.sum(axis=1), 1)
+    assert np.array_equal(chances[:, 1] > 0.5, labels == "yes")
+
+    assert main([*argv, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["model"], told["target"]) == ("m", "target")
+    assert told["predictions"] == labels.tolist()
+    assert told["probabilities"] == {"no": chances[:, 0].tolist(), "yes": chances[:, 1].tolist()}
+
+
+def test_predict_finds_its_columns(trained, capsys):
+    """By name, whatever stands beside them."""
+    x, _, model = trained
+    lines = ["c;name;a;b", *(f"{c};Ada, {i};{a};{b}" for i, (a, b, c) in enumerate(x.tolist()))]
+    Path("new.csv").write_text("\n".join(lines))
+    assert main(["predict", "new.csv", "--model", "m"]) == 0
+    assert capsys.readouterr().out.split()[1:] == tables.predict(model, x).tolist()
+
+
+def test_predict_numbers(capsys):
+    x = np.random.default_rng(1).uniform(-1, 1, (80, 2))
+    path = written(x, x[:, 0] + 0.5 * x[:, 1], "ab")
+    main(["train", path, "--target", "target", "--max-iter", "3", "--out", "m"])
+    capsys.readouterr()
+    assert main(["predict", path, "--model", "m"]) == 0
+    found = capsys.readouterr().out.splitlines()[1:]
+    assert np.array_equal(np.array(found, float), tables.predict(pmpnet.load("m"), x))
+    said = refused(capsys, "predict", path, "--model", "m", "--probabilities")
+    assert said == "this model predicts numbers: they have no probabilities, leave them out."
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            "a,b\n1,2\n",
+            "'t.csv' has no column 'c', which the model was trained on; it has 'a', 'b'.",
+        ),
+        ("a,b,c,b\n1,2,3,4\n", "'t.csv' has several columns named 'b': rename all but one."),
+        ("a,b,c\n1,2\n", "row 1 (line 2) of 't.csv' has 2 cell(s) for 3 columns"),
+        ("x,c,b,a\n,1,,2\n", "row 1 (line 2), column 'b' of 't.csv' has no value"),
+        ("a,b,c\n", "'t.csv' has 0 row(s) below its header: at least 1"),
+        ("", "'t.csv' is empty"),
+    ],
+)
+def test_predict_refuses_tables(content, sentence, trained, capsys):
+    Path("t.csv").write_text(content)
+    assert sentence in refused(capsys, "predict", "t.csv", "--model", "m", "--out", "said.csv")
+    assert not Path("said.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ("none.csv --model m", "there is no file 'none.csv': check the name and the folder."),
+        ("table.csv --model none", "there is no file 'none.npz'"),
+        ("table.csv --model .", "path='.' is a folder"),
+        ("table.csv --model table.csv", "'table.csv' is not a whole file of pmpnet"),
+        ("m.npz --model m", "'m.npz' is not a CSV file in UTF-8"),
+        ("table.csv --model m --out table.csv", "--out='table.csv' is the file that is read"),
+        ("table.csv --model m --out m.npz", "--out='m.npz' is the file that is read"),
+        ("table.csv --model m --out none/x.csv", "--out='none/x.csv': the folder"),
+        ("table.csv --model m --out .", "--out='.' is a folder"),
+    ],
+)
+def test_predict_refuses_files(argv, sentence, trained, capsys):
+    before = {file.name: file.read_bytes() for file in Path().iterdir()}
+    assert sentence in refused(capsys, "predict", *argv.split())
+    assert before == {file.name: file.read_bytes() for file in Path().iterdir()}
+
+
+def test_predict_with_other_solutions(capsys):
+    x, y = datasets.diffeomorphism_grid(5)
+    problem = pmpnet.Problem(
+        pmpnet.dynamics.LinearControl(2), x, y, terminal_cost=pmpnet.losses.Squared()
+    )
+    solve.msa(problem, max_iter=0).save("flow.npz")
+    said = refused(capsys, "predict", written(*small()), "--model", "flow")
+    assert said.startswith("this solution was not trained on a table")
 
 
 def test_info_of_other_solutions(capsys):
@@ -417,7 +636,11 @@ BAD = {
         "column 'y' has 12 classes in 12 rows, too many to learn",
     ),
     "constant number": ("a,b,y\n" + "1,2,0.5\n" * 12, "column 'y' has the same value"),
-    "quotes": ('a,b,y\n"1,2,x\n', "'t.csv' has 1 row(s) below its header"),
+    "quotes": ('a,b,y\n"1,2,x\n', "row 1 (line 2) of 't.csv' has 1 cell(s) for 3 columns"),
+    "wide": (
+        ",".join([*map(str, range(1000)), "y"]) + "\n",
+        "'t.csv' has 1001 columns, more than 1000: leave out some.",
+    ),
 }
 
 
@@ -443,6 +666,39 @@ def test_bad_files(capsys):
     assert "'t.csv' is not a CSV file" in refused(capsys, "train", "t.csv", "--target", "y")
 
 
+def test_files_that_the_system_keeps(capsys, monkeypatch):
+    def kept(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    path = written(*small())
+    monkeypatch.setattr(Path, "open", kept)
+    said = refused(capsys, "train", path, "--target", "target")
+    assert said == "'table.csv' cannot be read or written: Permission denied."
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: kept(dir))
+    said = refused(capsys, "train", path, "--target", "target", "--out", "m")
+    assert said == "--out='m.npz' cannot be written (Permission denied): choose another folder."
+
+
+def test_large_files(capsys, monkeypatch):
+    """Of files the size is asked for; of what has none, no more is read."""
+    path = written(*small())
+    size = Path(path).stat().st_size
+    monkeypatch.setattr(tables, "MOST_BYTES", size)
+    whole = tables.read(path, "target")
+    monkeypatch.setattr(tables, "MOST_BYTES", size - 1)
+    said = refused(capsys, "train", path, "--target", "target")
+    assert said.startswith("'table.csv' is larger than the 0 MiB that are read: leave out rows")
+    for most, refuses in ((size, False), (size - 1, True)):
+        monkeypatch.setattr(tables, "MOST_BYTES", most)
+        read, write = os.pipe()
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(Path(path).read_bytes())
+        with pytest.raises(ValueError, match="is larger than") if refuses else nullcontext():
+            assert np.array_equal(tables.read(f"/dev/fd/{read}", "target").x, whole.x)
+        os.close(read)
+
+
 def test_text_where_a_regression_needs_numbers(capsys):
     path = written(*small())
     said = refused(capsys, "train", path, "--target", "target", "--task", "regression")
@@ -466,6 +722,7 @@ def test_text_where_a_regression_needs_numbers(capsys):
         ("--max-iter -1", "max_iter=-1 is too small"),
         ("--activation step", "activation='step' is not known: write one of"),
         ("--out none/m.npz", "--out='none/m.npz': the folder"),
+        ("--out table.csv/m", "--out='table.csv/m.npz': the folder"),
         ("--out .", "is a folder"),
     ],
 )
