@@ -48,6 +48,11 @@ def flow_distance(
     ValueError, TypeError
         For bad input.
 
+    Notes
+    -----
+    A flow of relu units has no Jacobian at a kink. Training may put samples there; ``"w1inf"`` is then
+    that of one side or the other, as rounding decides, and other points are the better question.
+
     References
     ----------
     J. Berner, D. Elbraechter, P. Grohs, How degenerate is the parametrization of neural networks
