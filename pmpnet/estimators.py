@@ -171,10 +171,10 @@ class PMPClassifier(ClassifierMixin, _Flow):
         Labels that occur, in order.
     n_iter_ : int
         Iterations of the last fit, at the depth it ended with.
-    loss_curve_ : ndarray, shape (n_iter_ + 1,)
+    loss_curve_ : ndarray, shape (iterations + 1,)
         The cost J at its start and after every iteration.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (columns,)
         Where X has names of columns.
 
     Raises
@@ -297,10 +297,10 @@ class PMPRegressor(RegressorMixin, _Flow):
         Means and standard deviations that rows and targets are standardised by.
     n_iter_ : int
         Iterations of the last fit, at the depth it ended with.
-    loss_curve_ : ndarray, shape (n_iter_ + 1,)
+    loss_curve_ : ndarray, shape (iterations + 1,)
         The cost J at its start and after every iteration.
     n_features_in_ : int
-    feature_names_in_ : ndarray, shape (n_features_in_,)
+    feature_names_in_ : ndarray, shape (columns,)
         Where X has names of columns.
 
     Raises
