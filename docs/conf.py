@@ -1,4 +1,4 @@
-"""How Sphinx builds the pages: python -m sphinx -W --keep-going -c docs . docs/_build.
+"""How Sphinx builds the pages: python -m sphinx -W --keep-going -c docs . docs/_build/html.
 
 The source is the whole repository, so that pages, notebooks and the files at its root are one site
 and link to each other as they lie.
