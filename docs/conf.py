@@ -50,6 +50,7 @@ copybutton_exclude = ".linenos, .gp, .go"  # of an example its code, without pro
 
 # The reference: docstrings say types and shapes, so signatures need not
 default_role = "py:obj"
+highlight_language = "text"  # of blocks that do not say theirs
 nitpicky = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
