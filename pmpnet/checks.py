@@ -216,18 +216,29 @@ def weights(value: Any, count: int, dtype: Any) -> np.ndarray:
     """Return sample weights, non-negative, scaled to sum 1; an empty array for equal weights."""
     if value is None:
         return np.empty(0, dtype)
-    array = real_array("weights", value, ndim=1)
+    array = nonnegative("weights", value)
     if array.shape != (count,):
         raise ValueError(
             f"weights has {array.size} entries for {count} samples: give one weight per sample."
         )
-    if array.min() < 0:
-        raise ValueError(f"weights has a negative entry ({array.min():g}): weights are at least 0.")
-    largest = array.max()
+    # so that the sum of very large or very small weights is finite
+    array = array / some_weight(array.max())
+    return (array / array.sum()).astype(dtype)
+
+
+def nonnegative(name: str, value: Any) -> np.ndarray:
+    """Return weights that are at least 0."""
+    array = real_array(name, value, ndim=1)
+    if array.min(initial=0.0) < 0:
+        raise ValueError(f"{name} has a negative entry ({array.min():g}): weights are at least 0.")
+    return array
+
+
+def some_weight(largest: float) -> float:
+    """Return the largest weight if it is positive."""
     if largest == 0:
         raise ValueError("weights are all zero: at least one sample must count.")
-    array = array / largest  # so that the sum of very large or very small weights is finite
-    return (array / array.sum()).astype(dtype)
+    return largest
 
 
 def grid(horizon: Any, steps: Any, times: Any) -> np.ndarray:
@@ -2011,6 +2022,100 @@ def table_columns(value: Any, columns: list[str]) -> np.ndarray:
             f"{', '.join(columns)}."
         )
     return array
+
+
+# --------------------------------------------------------------------------- many machines
+
+
+def no_frames(values: Iterable[Any]) -> None:
+    """Check that nothing is a data frame of dask's, which NumPy would fetch as a whole."""
+    if any(hasattr(value, "to_dask_array") for value in values):
+        raise TypeError(
+            "a dask data frame has no rows of known number: write frame.to_dask_array(lengths=True)."
+        )
+
+
+def dask_states(value: Any, fine: bool) -> Any:
+    """Return initial states if they are a dask.array of known sizes."""
+    if not fine:
+        raise TypeError(
+            "initial_states are in one place, and what belongs to them is a dask.array: write "
+            "dask.array.from_array(initial_states, chunks=(rows, -1)), or compute() the others."
+        )
+    sizes_known("initial_states", value.shape)
+    if value.ndim != 2:
+        raise ValueError(
+            f"initial_states has shape {value.shape}: write one row per sample, (M, d)."
+        )
+    if value.shape[0] == 0:
+        raise ValueError("initial_states has no rows: give at least one sample.")
+    return value
+
+
+def sizes_known(name: str, shape: tuple) -> None:
+    """Check that a dask.array knows how many rows it has."""
+    if any(math.isnan(size) for size in shape):
+        raise ValueError(
+            f"{name} is a dask.array of unknown size: call its compute_chunk_sizes() first."
+        )
+
+
+def dask_rows(name: str, shape: tuple, count: int) -> None:
+    """Check that a dask.array has a row for every sample."""
+    sizes_known(name, shape)
+    if not shape or shape[0] != count:
+        raise ValueError(f"{name} has shape {shape} for {count} samples: give a row for each.")
+
+
+def same_rows(given: int, told: int) -> None:
+    """Check that a partition has as many rows as its dask.array says."""
+    if given != told:
+        raise ValueError(
+            f"there are {given} rows where the dask.array says {told}: correct its chunks."
+        )
+
+
+def in_rows(error: Exception, first: int, stop: int) -> Exception:
+    """Return what is wrong with a partition, and where it is."""
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(
+        f"in the partition of rows {first} to {stop - 1}, counted from its own first: {error}"
+    )
+
+
+def no_multipliers(constraints: Any) -> None:
+    """Check that there are no multipliers, which every sample has of its own."""
+    if constraints:
+        raise ValueError(
+            "constraints hold for every sample, with multipliers of its own, and are not solved on many "
+            "machines: give the samples in one place, or write a penalty as running_cost or terminal_cost."
+        )
+
+
+def sums_only(fine: bool) -> None:
+    """Check that only sums over samples on many machines are asked for."""
+    if not fine:
+        raise in_one_place()
+
+
+def in_one_place() -> ValueError:
+    """Say that samples are on many machines."""
+    return ValueError(
+        "the samples are a dask.array, on many machines, and this needs them, or their states, in one "
+        "place: take some, problem.replace(initial_states=x[:1000].compute()), and targets, weights and "
+        "parameters alike."
+    )
+
+
+def lost(error: Exception) -> Exception | None:
+    """Say that samples cannot be made again, if that is what an error of dask's means."""
+    closed = "Missing dependency pmpnet" in str(error)  # what dask's own schedulers say
+    if not (closed or "Cancelled" in type(error).__name__):
+        return None
+    return RuntimeError(
+        "the samples are lost: the client or cluster that kept them is closed, or the only worker that "
+        "had scattered data is gone. Make the problem again, of a dask.array that can be computed again."
+    )
 
 
 # -------------------------------------------------------------------------------- analysis

@@ -7,11 +7,16 @@ H_k(v) = H(t_k, x_k, p_{k+1}, v).
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from . import checks
+from .distributed import Partitions
+from .problem import Problem
 from .reduced import Reduced
 
+PIECE = 1 << 22  # numbers that the states of a piece of a partition may be
 SPREAD = 2.0  # candidates for an unbounded entry: up to so many times the largest one there is
 
 
@@ -26,20 +31,35 @@ class Hamiltonian:
 
     def __init__(self, reduced: Reduced, v: np.ndarray) -> None:
         problem = reduced.problem
-        done = reduced.sweep(v, states=True, costates=True)
+        self.reduced, self.v = reduced, v
         self.problem, self.controls = problem, reduced.control(v)
         self.readouts = reduced.readouts(v)
         start = problem.times[0]
         self.times = start + reduced.stretch(v) * (problem.times - start)
-        self.x = np.asarray(problem.own(done.states), np.float64)
-        self.p = np.asarray(problem.own(done.costates), np.float64)
-        self.theta = np.asarray(problem.parameters, np.float64)
+
+    @cached_property
+    def trajectories(self) -> tuple[np.ndarray, np.ndarray]:
+        """States and costates of all samples, (N+1, M, d) each."""
+        done = self.reduced.sweep(self.v, states=True, costates=True)
+        own = self.problem.own
+        return np.asarray(own(done.states), np.float64), np.asarray(own(done.costates), np.float64)
+
+    @cached_property
+    def theta(self) -> np.ndarray:
+        """The samples' parameters, (M, p)."""
+        return np.asarray(self.problem.parameters, np.float64)
 
     def along(self) -> np.ndarray:
         """Return H_k(u_k) of every layer, (N,)."""
-        u, share = self.controls, self.problem.dynamics.share
-        gains = [self._without_cost(k, k + 1, u[k : k + 1])[0] for k in range(len(u))]
-        return np.array(gains) - share * self.problem.control_values(u)
+        share, samples = self.problem.dynamics.share, self.reduced.samples
+        far = isinstance(samples, Partitions)
+        gains = samples.sum(_gains, self.v) if far else self.gains()
+        return gains - share * self.problem.control_values(self.controls)
+
+    def gains(self) -> np.ndarray:
+        """Return H_k(u_k) + R(u_k) of every layer, (N,): a sum over the samples."""
+        u = self.controls
+        return np.array([self._without_cost(k, k + 1, u[k : k + 1])[0] for k in range(len(u))])
 
     def at(self, k: int, controls: np.ndarray) -> np.ndarray:
         """Return the Hamiltonian of layer k for many controls (K, c), as (K,).
@@ -54,7 +74,8 @@ class Hamiltonian:
 
     def _without_cost(self, i: int, j: int, controls: np.ndarray) -> np.ndarray:
         """Return H(t_i, x_i, p_j, v) + R(v) for many controls v."""
-        problem, t, x, p = self.problem, self.times[i], self.x[i], self.p[j]
+        (states, costates), problem = self.trajectories, self.problem
+        t, x, p = self.times[i], states[i], costates[j]
         H = np.empty(len(controls))
         for n, u in enumerate(controls):
             rate = problem.dynamics.f(t, x, u, self.theta)
@@ -111,3 +132,10 @@ class Hamiltonian:
         low = np.broadcast_to(penalty.lower, shape).max(axis=0)
         high = np.broadcast_to(penalty.upper, shape).min(axis=0)
         return np.where(np.isfinite(low), low, -reach), np.where(np.isfinite(high), high, reach)
+
+
+def _gains(problem: Problem, v: np.ndarray) -> np.ndarray:
+    """Return `Hamiltonian.gains` of a partition, whose trajectories need not fit into memory."""
+    numbers = (problem.intervals + 1) * problem.samples.x.shape[1]
+    pieces = problem.pieces(max(1, PIECE // numbers))
+    return sum(Hamiltonian(Reduced(piece), v).gains() for piece in pieces)

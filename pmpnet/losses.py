@@ -34,6 +34,7 @@ class Loss(ABC):
     """
 
     code: int  # of pmpnet.kernels.losses
+    labels: bool = False  # whether targets are class labels
     mixed: bool = False  # whether the control has a part in it
     parameters: int = 0
     written: Map | None = None  # of t, x, u, theta, where the loss is an expression
@@ -258,6 +259,7 @@ class Logistic(Loss):
     """
 
     code = 3
+    labels = True
 
     def __init__(self, *, readout: Readout = None, readout_cost: Penalty | None = None) -> None:
         super().__init__(readout, readout_cost, 1)
@@ -305,6 +307,7 @@ class CrossEntropy(Loss):
     """
 
     code = 4
+    labels = True
 
     def __init__(
         self, classes: int, *, readout: Readout = None, readout_cost: Penalty | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import checks
 from .constraints import Constraint, names_of
+from .distributed import PartitionedSweeper, Partitions, Rows
 from .dynamics.base import Dynamics
 from .losses import Loss
 from .model import build
@@ -38,7 +40,8 @@ class Problem:
     dynamics : Dynamics
         The system f, from `pmpnet.dynamics`.
     initial_states : array-like, shape (M, d)
-        The samples. Not copied when already of the problem's precision.
+        The samples. Not copied when already of the problem's precision. A dask.array stays on the
+        machines that compute it; targets, weights and parameters then are cut as it is.
     targets : array-like, shape (M,) or (M, q), optional
         Class labels or numbers, whatever the costs read.
     terminal_cost, running_cost : Loss, optional
@@ -137,6 +140,11 @@ class Problem:
             self.free_horizon = checks.horizon_range(free_horizon)
             self.times = checks.stretched(self.times, *self.free_horizon)
 
+        rows = Rows.of(initial_states, targets, weights, parameters)
+        if rows is not None:  # what is not the samples' own is found on stand-ins
+            checks.no_multipliers(self.constraints)
+            labels = any(c is not None and c.labels for c in (terminal_cost, running_cost))
+            initial_states, targets, weights, parameters = rows.stand_ins(labels)
         x = checks.samples(initial_states, self.dynamics.dim, self.dtype)
         self.parameters = checks.parameter_array(
             parameters, len(x), self.dynamics.parameters, self.dtype
@@ -154,18 +162,10 @@ class Problem:
             self.dynamics, bound[1], self.running_weight, read, self.constraints, p,
             float(self.times[0]), self.free_horizon is not None, float(self.penalty.kinetic),
         )  # fmt: skip
-        none = np.empty((0, 0), self.dtype)
         if self.model.running is None:  # there is none, or it is an integral among the states
             outputs = outputs[0], 0
-        # costs written as expressions find their targets behind the parameters
-        encoded = [
-            e if c is not None and c.written is None else none
-            for e, c in zip(encoded, (terminal_cost, self.model.running), strict=True)
-        ]
         self.outputs = outputs
-        self.samples = Samples(
-            self._with_integrals(x), *encoded, theta, checks.weights(weights, len(x), self.dtype)
-        )
+        self.samples = self._measure(x, theta, checks.weights(weights, len(x), self.dtype))
         self.sweeper = Sweeper(
             self.model.dynamics,
             self.scheme,
@@ -177,6 +177,19 @@ class Problem:
             outputs,
             self.model.extras,
         )
+        if rows is not None:
+            self.samples, self.sweeper = Partitions.of(rows, self), PartitionedSweeper()
+            self.targets, self.parameters = rows.targets, self.samples.rows.parameters
+
+    def _measure(self, x: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> Samples:
+        """Return the samples as the sweep reads them."""
+        none = np.empty((0, 0), self.dtype)
+        # costs written as expressions find their targets behind the parameters
+        encoded = [
+            e if c is not None and c.written is None else none
+            for e, c in zip(self.encoded, (self.terminal_cost, self.model.running), strict=True)
+        ]
+        return Samples(self._with_integrals(x), *encoded, theta, weights)
 
     def _check_symbols(self) -> None:
         """Check that expressions have the symbols of this problem."""
@@ -271,15 +284,25 @@ class Problem:
     @property
     def arguments(self) -> dict[str, Any]:
         """What the constructor takes to make this problem."""
-        weights = self.samples.weights
+        own = self.rows._asdict()
         names = (
             "dynamics", "initial_states", "targets", "terminal_cost", "running_cost",
             "running_weight", "control_cost", "constraints", "times", "free_horizon", "scheme",
-            "dtype",
+            "dtype", "weights", "parameters",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | dict(
-            weights=weights if len(weights) else None,
-            parameters=self.parameters if self.parameters.size else None,
+        return {name: own[name] if name in own else getattr(self, name) for name in names}
+
+    @property
+    def rows(self) -> Rows:
+        """The samples and what belongs to each, as they are given to the constructor."""
+        if isinstance(self.samples, Partitions):
+            return self.samples.rows
+        weights, theta = self.samples.weights, self.parameters
+        return Rows(
+            self.initial_states,
+            self.targets,
+            weights if len(weights) else None,
+            theta if theta.size else None,
         )
 
     def replace(self, **changes: Any) -> Problem:
@@ -305,10 +328,55 @@ class Problem:
     def on(self, index: np.ndarray) -> Problem:
         """Return the problem on some of its samples, by number or mask; what is compiled is shared."""
         index = checks.sample_index(index, self.samples.count)
+        return self._on(index, self.samples.take(index))
+
+    def _on(self, index: np.ndarray, samples: Samples) -> Problem:
         part = copy(self)
-        part.samples, part.parameters = self.samples.take(index), self.parameters[index]
+        part.samples, part.parameters = samples, self.parameters[index]
         part.targets = None if self.targets is None else self.targets[index]
         part.encoded = [y[index] if len(y) else y for y in self.encoded]
+        return part
+
+    def pieces(self, most: int) -> Iterator[Problem]:
+        """Give the problem piece by piece, at most so many samples each, with their own weights.
+
+        Where a cost is a sum over samples, theirs add up to it.
+        """
+        for first in range(0, self.samples.count, most):
+            index = np.arange(first, min(first + most, self.samples.count))
+            samples = self.samples.take(index)
+            yield self._on(index, replace(samples, weights=self.weights[index]))
+
+    def with_rows(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike | None,
+        weights: np.ndarray,
+        parameters: ArrayLike | None,
+    ) -> Problem:
+        """Return the problem on other samples, whose labels are known; what is compiled is shared.
+
+        Parameters
+        ----------
+        x : array-like, shape (M, d)
+        targets : array-like, shape (M,) or (M, q), or None
+        weights : ndarray, shape (M,)
+            Taken as they are: these may be some of the samples of a measure.
+        parameters : array-like, shape (M, p), or None
+        """
+        part = copy(self)
+        x = checks.samples(x, self.dynamics.dim, self.dtype)
+        M, p = len(x), self.dynamics.parameters
+        part.parameters = checks.parameter_array(parameters, M, p, self.dtype)
+        known = 0
+        if self.classes is not None:  # so that labels get the numbers they have here
+            known = len(self.targets)
+            targets = np.concatenate([self.targets, np.ravel(targets)])
+        _, encoded, _ = part._read_targets(targets, known + M)
+        part.targets = None if targets is None else targets[known:]
+        part.encoded = [y[known:] if len(y) else y for y in encoded]
+        theta, _ = part._constants(part.encoded)
+        part.samples = part._measure(x, theta, weights)
         return part
 
     # --------------------------------------------------------------------------- its sizes
@@ -610,9 +678,11 @@ class Problem:
         return trajectory[..., : self.dynamics.dim]
 
     def __repr__(self) -> str:
-        M, d = self.initial_states.shape
+        M, d, parts = self.samples.count, self.dynamics.dim, ""
+        if isinstance(self.samples, Partitions):
+            parts = f", {len(self.samples.parts)} partitions"
         lines = [
-            f"Problem: {M} sample{'s' * (M != 1)} in dimension {d}, {self.intervals} intervals on "
+            f"Problem: {M} sample{'s' * (M != 1)} in dimension {d}{parts}, {self.intervals} intervals on "
             f"[{self.times[0]:g}, {self.times[-1]:g}], {self.scheme.name}, {self.dtype.name}",
             f"  dynamics       {self.dynamics!r}",
         ]

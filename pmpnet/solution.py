@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
+from .distributed import Partitions, by_rows, compute, heard, is_dask, said
 from .losses import Loss
 from .problem import ROLES, Problem, Readouts
 from .sweeps import Multipliers, Readout, Samples
@@ -242,7 +243,12 @@ class Solution:
     # -------------------------------------------------------------------- as a map of points
 
     def flow(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
-        """Return x(T) of new points x (M, d), with their parameters (M, p) where there are any."""
+        """Return x(T) of new points x (M, d), with their parameters (M, p) where there are any.
+
+        Of a dask.array, here and for what is predicted, the answer is one, computed when asked for.
+        """
+        if is_dask(x):
+            return self._by_rows("flow", x, parameters)
         samples = self._points(x, parameters)
         return self._forward(samples, final=True).final if samples.count else samples.x
 
@@ -285,6 +291,8 @@ class Solution:
 
     def outputs(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return z(T) = P x(T) + c of new points, (M, q): what the loss reads."""
+        if is_dask(x):
+            return self._by_rows("outputs", x, parameters)
         loss = self.loss
         z = self.flow(x, parameters)
         if loss.readout is None:
@@ -296,15 +304,24 @@ class Solution:
 
     def predict(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class labels, or numbers, of new points x (M, d)."""
+        if is_dask(x):
+            return self._by_rows("predict", x, parameters)
         return self.loss.predict(self.outputs(x, parameters), self.problem.classes)
 
     def predict_proba(self, x: ArrayLike, parameters: ArrayLike | None = None) -> np.ndarray:
         """Return class probabilities of new points, (M, classes), in the order of the labels."""
+        if is_dask(x):
+            return self._by_rows("predict_proba", x, parameters)
         return self.loss.probabilities(self.outputs(x, parameters))
 
     def score(self, x: ArrayLike, y: ArrayLike, parameters: ArrayLike | None = None) -> float:
-        """Return the accuracy on labelled points, or the coefficient of determination R2."""
+        """Return the accuracy on labelled points, or the coefficient of determination R2.
+
+        Predictions and targets of dask arrays come here; their points do not.
+        """
         predicted = self.predict(x, parameters)
+        if is_dask(x):
+            y, predicted = compute(y, predicted)
         y = checks.scored(y, predicted, self.problem.classes is not None)
         if self.problem.classes is not None:
             return float(np.mean(predicted == y))
@@ -315,6 +332,18 @@ class Solution:
         return float(
             np.where(constant, error == 0, 1 - error / np.where(constant, 1, spread)).mean()
         )
+
+    def _by_rows(self, name: str, x: Any, parameters: Any) -> Any:
+        """Return what a method of these answers for a dask.array of points."""
+        problem = self.problem
+        p, here = problem.dynamics.parameters, x.shape[1:]
+        like = getattr(self, name)(np.empty((0, *here)), np.empty((0, p)) if p else None)
+        if isinstance(problem.samples, Partitions):
+            light = heard(problem.samples.message)
+        else:
+            light = problem.on(np.arange(1))
+        alone = replace(self, problem=light, lagrangian=None, history=self.history[:0])
+        return by_rows(said(alone), name, x, parameters, like)
 
     @property
     def role(self) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, checks, dynamics, losses, penalties, schemes
+from .distributed import Partitions
 from .problem import Problem, matrix
 from .reduced import Point
 from .solution import Seconds, Solution
@@ -89,7 +90,8 @@ def save(solution: Solution, path: str | Path) -> Path:
     """
     checks.instance("solution", solution, Solution, "what a method of pmpnet.solve returns")
     told = {field.name: getattr(solution, field.name) for field in fields(Solution)}
-    told |= dict(problem=_problem_parts(solution.problem), readouts=_readout_parts(solution))
+    rows = dict(weights=solution.problem.samples.weights)
+    told |= dict(problem=_problem_parts(solution.problem, rows), readouts=_readout_parts(solution))
     path = file_for(path)
     write(path, DESCRIPTION, told, f".{path.name}.{secrets.token_hex(4)}.tmp")
     return path
@@ -201,8 +203,12 @@ def read(path: Path, kind: str) -> dict[str, Any]:
 
 def fingerprint(problem: Problem) -> str:
     """Return a digest of all that a problem is made of."""
-    writer = _Writer()
-    tree = writer.tree(_problem_parts(problem), "problem")
+    writer, samples = _Writer(), problem.samples
+    if isinstance(samples, Partitions):  # their digests, in order, stand for all rows
+        rows = dict.fromkeys(samples.rows._fields) | dict(initial_states=samples.sum(fingerprint))
+    else:
+        rows = dict(weights=samples.weights)
+    tree = writer.tree(_problem_parts(problem, rows), "problem")
     digest = hashlib.sha256(json.dumps(tree).encode())
     for name, array in writer.arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
@@ -227,8 +233,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 # ------------------------------------------------------------------------------ its parts
 
 
-def _problem_parts(problem: Problem) -> dict[str, Any]:
-    parts = problem.arguments | dict(weights=problem.samples.weights, dtype=problem.dtype.name)
+def _problem_parts(problem: Problem, rows: dict[str, Any]) -> dict[str, Any]:
+    parts = problem.arguments | rows | dict(dtype=problem.dtype.name)
     if problem.running_cost is problem.terminal_cost:  # one loss, with one readout, in two roles
         parts["running_cost"] = "terminal_cost"
     return parts

@@ -56,7 +56,7 @@ class Tangent:
         checks.twice_differentiable(
             problem.constraints, problem.trained_readouts, problem.free_horizon, kinetic
         )
-        self.problem = problem
+        self.problem, states = problem, problem.initial_states
         gauss = checks.choice("hessian", hessian, HESSIANS) == "gauss-newton"
         d, c = problem.dynamics.dim, problem.dynamics.controls
         t, x, dx = SX.sym("t"), SX.sym("x", d), SX.sym("dx", d)
@@ -84,7 +84,7 @@ class Tangent:
             costs.append(Symbolic.of_map(Map(t, state, control, parameters, along)))
         self.doubled = Problem(
             system,
-            np.concatenate([problem.initial_states, np.zeros_like(problem.initial_states)], axis=1),
+            np.concatenate([states, np.zeros_like(states)], axis=1),
             terminal_cost=costs[0],
             running_cost=costs[1],
             running_weight=problem.running_weight,

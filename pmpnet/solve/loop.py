@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
+from ..distributed import Partitions
 from ..problem import Problem
 from ..reduced import Point, Reduced
 from ..solution import (
@@ -144,6 +145,7 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
             needles = checks.size("needles", needles, 0)
             if needles:
                 checks.searchable(problem.constraints, problem.penalty)
+                checks.sums_only(not isinstance(problem.samples, Partitions))
             starts = checks.integer("starts", starts, 1)
             journal = checkpoint
             if not isinstance(journal, Journal):  # that of a chain, of which this is a part
