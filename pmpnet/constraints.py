@@ -1,8 +1,8 @@
 """Constraints on states and controls: at the end, along the way, of an integral.
 
 All are said as CasADi expressions, hold for every sample, and read lower <= expression <= upper;
-equal bounds make an equation. Bounds on the control alone are better said as
-`pmpnet.penalties.Box`, which every method keeps exactly.
+equal bounds make an equation, and of one bound alone the other is infinite. Bounds on the control
+alone are better said as `pmpnet.penalties.Box`, which every method keeps exactly.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class Constraint(ABC):
     """
 
     kind: str
+    between: tuple[float, float] = (-np.inf, 0.0)  # where no bounds are given
 
     def __init__(
         self,
         expression: Any,
-        lower: ArrayLike,
-        upper: ArrayLike,
+        lower: ArrayLike | None,
+        upper: ArrayLike | None,
         name: str | None,
         **roles: Any,
     ) -> None:
@@ -49,7 +50,13 @@ class Constraint(ABC):
         value = made_of(
             "expression", expression, (t, x, u, theta), "the symbols given to the constraint"
         )
-        self._take(Map(t, x, u, theta, value), lower, upper)
+        if lower is None and upper is None:
+            lower, upper = self.between
+        self._take(
+            Map(t, x, u, theta, value),
+            -np.inf if lower is None else lower,
+            np.inf if upper is None else upper,
+        )
 
     def _take(self, map: Map, lower: ArrayLike, upper: ArrayLike) -> None:
         self.map = map
@@ -86,8 +93,9 @@ class Terminal(Constraint):
         q expressions of the symbols below.
     x : casadi.SX or list of them
         The d symbols of the state.
-    lower, upper : float or array-like, shape (q,), default 0
-        Infinite bounds are allowed; equal ones make an equation.
+    lower, upper : float or array-like, shape (q,), optional
+        Equal ones make an equation; of one alone the other is infinite. Without both, the
+        expression is 0.
     name : str, optional
         How `Solution.violations` and `Solution.multipliers` call it.
     parameters : casadi.SX or list of them, optional
@@ -107,13 +115,14 @@ class Terminal(Constraint):
     """
 
     kind = "terminal"
+    between = (0.0, 0.0)
 
     def __init__(
         self,
         expression: Any,
         x: Any,
-        lower: ArrayLike = 0.0,
-        upper: ArrayLike = 0.0,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
         name: str | None = None,
         *,
         parameters: Any = None,
@@ -134,7 +143,8 @@ class Path(Constraint):
         The c symbols of the control.
     t : casadi.SX, optional
         The symbol of time.
-    lower, upper : float or array-like, shape (q,), default -inf and 0
+    lower, upper : float or array-like, shape (q,), optional
+        Of one alone the other is infinite. Without both, the expression is at most 0.
     name : str, optional
         How `Solution.violations` and `Solution.multipliers` call it.
     parameters : casadi.SX or list of them, optional
@@ -161,8 +171,8 @@ class Path(Constraint):
         x: Any,
         u: Any = None,
         t: Any = None,
-        lower: ArrayLike = -np.inf,
-        upper: ArrayLike = 0.0,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
         name: str | None = None,
         *,
         parameters: Any = None,
@@ -183,7 +193,8 @@ class Integral(Constraint):
         The c symbols of the control.
     t : casadi.SX, optional
         The symbol of time.
-    lower, upper : float or array-like, shape (q,), default -inf and 0
+    lower, upper : float or array-like, shape (q,), optional
+        Of one alone the other is infinite. Without both, the expression is at most 0.
     name : str, optional
         How `Solution.violations` and `Solution.multipliers` call it.
     parameters : casadi.SX or list of them, optional
@@ -211,8 +222,8 @@ class Integral(Constraint):
         x: Any,
         u: Any = None,
         t: Any = None,
-        lower: ArrayLike = -np.inf,
-        upper: ArrayLike = 0.0,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
         name: str | None = None,
         *,
         parameters: Any = None,

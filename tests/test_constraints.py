@@ -348,6 +348,21 @@ COST = losses.Squared()
 
 
 @pytest.mark.parametrize(
+    ("kind", "neither"),
+    [(Terminal, (0, 0)), (Path, (-np.inf, 0)), (Integral, (-np.inf, 0))],
+)
+def test_one_bound_alone_leaves_the_other_side_free(kind, neither):
+    def bounds(**given):
+        constraint = kind(Q[0], Q, **given)
+        return constraint.lower.item(), constraint.upper.item()
+
+    assert bounds() == neither
+    assert bounds(lower=-1.0) == (-1.0, np.inf)
+    assert bounds(upper=2.0) == (-np.inf, 2.0)
+    assert bounds(lower=0.5, upper=2.0) == (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
         (lambda: Symbolic(Q, F, [Q[1]]), ValueError, "rhs has 1 .* the state has 2"),

@@ -162,7 +162,7 @@ def compare(
     right = _beside(left, 0.6 + 0.085 * max(map(len, names)) if len(names) > 1 else 0.0)
     for panel, clock in ((left, "sweeps"), (right, "seconds")):
         convergence(solutions, against=clock, best=best, ax=panel)
-        panel.set_xscale("log")
+        panel.set_xscale("log", nonpositive="mask")  # a row before any sweep has no place
         panel.autoscale(axis="x")
         panel.set_xlabel(clock)  # the panels are narrow
         if panel.get_legend() is not None:
