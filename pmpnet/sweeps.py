@@ -82,36 +82,6 @@ def get_num_threads() -> int:
     return os.cpu_count() or 1
 
 
-@cache
-def _blas():
-    import scipy.linalg.cython_blas  # noqa: F401 - only libraries already loaded are found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-class _Held:
-    """BLAS on one thread as long as anybody sweeps; the last one gives it back."""
-
-    def __init__(self) -> None:
-        self.lock, self.sweeping = threading.Lock(), 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.sweeping:
-                self.limits = _blas().limit(limits=1, user_api="blas")
-            self.sweeping += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.sweeping -= 1
-            if not self.sweeping:
-                self.limits.restore_original_limits()
-
-
-_held = _Held()
-
-
 class Plan(NamedTuple):
     """How samples are cut: a function of sizes only."""
 
@@ -382,7 +352,7 @@ class Sweeper:
                 share, work, result,
             )  # fmt: skip
 
-        with self._lock, self._single_threaded_blas():
+        with self._lock:
             each = [arguments(i) for i in range(threads)]
             # every array is made or frozen here, in one precision: types do not change
             if self._entry is None:
@@ -466,18 +436,9 @@ class Sweeper:
     def _flops_per_sample(self) -> float:
         return float(self.intervals * self.scheme.stages * self.dynamics.work)
 
-    @cached_property
-    def _uses_blas(self) -> bool:
-        from .kernels.blocks import BLAS_FROM
-
-        return max(self.dynamics.largest_product, *self.outputs) >= BLAS_FROM
-
     def _overflow_allowed(self):
         """What single precision cannot hold is infinite, and the cost will say so."""
         return nullcontext() if self.dtype == np.float64 else np.errstate(over="ignore")
-
-    def _single_threaded_blas(self):
-        return _held if self._uses_blas else nullcontext()
 
     def _workspace(self, thread: int, block: int, backward: bool):
         key = thread, block, backward

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 import pmpnet
 from pmpnet import Problem, datasets, dynamics, losses, penalties, solve, sweeps
-from pmpnet.kernels.blocks import BLAS_FROM
 from pmpnet.reduced import Reduced
 from pmpnet.solution import INTERRUPTED
 from pmpnet.solve.indirect import Principle
@@ -469,19 +468,29 @@ def test_problems_made_in_threads_of_one_s_own():
         assert all(same(plain, found) for found in pool.map(made, range(6)))
 
 
-def test_blas_is_given_back_when_all_threads_have_swept():
-    p = [large(dim=BLAS_FROM, count=100 + 20 * i, steps=1) for i in range(3)]
+def test_blas_is_given_back_when_all_solves_have_ended():
+    p = [large(count=100 + 20 * i) for i in range(3)]
+    inside = []
 
     def blas():
         found = threadpoolctl.threadpool_info()
         return {lib["filepath"]: lib["num_threads"] for lib in found if lib["user_api"] == "blas"}
 
+    def held(sweeps):
+        if sweeps > 2:  # before, the start is priced
+            inside.append(blas())
+
+    def found(q):
+        return solve.lbfgs(q, max_iter=5, callback=lambda row: held(row["sweeps"]))
+
     with threadpoolctl.threadpool_limits(3, user_api="blas"):
-        alone = [solve.msa(q, max_iter=2) for q in p]
+        alone = [found(q) for q in p]
+        assert inside
+        assert all(set(each.values()) == {1} for each in inside)
         before = blas()
         for _ in range(4):
             with concurrent.futures.ThreadPoolExecutor(3) as pool:
-                together = list(pool.map(lambda q: solve.msa(q, max_iter=2), p))
+                together = list(pool.map(found, p))
             assert all(same(a, b) for a, b in zip(alone, together, strict=True))
         assert blas() == before
         assert max(before.values()) > 1 or os.cpu_count() == 1

@@ -91,11 +91,6 @@ class Dynamics(ABC):
         """Rows a stage keeps for its transpose."""
 
     @property
-    def largest_product(self) -> int:
-        """The smaller side of the largest matrix product (decides whether BLAS is used)."""
-        return 0
-
-    @property
     @abstractmethod
     def work(self) -> float:
         """Rough arithmetic of one stage of one sample, in flops: decides about threads."""

@@ -121,10 +121,6 @@ class Layer(Dynamics):
         return activated_rows(self.activation, self.dim)
 
     @property
-    def largest_product(self) -> int:
-        return self.dim
-
-    @property
     def work(self) -> float:
         return 6.0 * self.dim**2 + 40.0 * self.dim
 

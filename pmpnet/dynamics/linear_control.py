@@ -189,10 +189,6 @@ class FeatureFields(Dynamics):
         return even(self.dim) + max(even(len(self.features)), 2) + 1
 
     @property
-    def largest_product(self) -> int:
-        return min(self.dim, len(self.features))
-
-    @property
     def work(self) -> float:
         return 6.0 * self.dim * len(self.features) + 10.0 * len(self.features) + 40.0
 

@@ -68,10 +68,6 @@ class Network(Dynamics):
         return even(self.dim) + activated_rows(self.activation, self.width)
 
     @property
-    def largest_product(self) -> int:
-        return min(self.dim, self.width)
-
-    @property
     def work(self) -> float:
         return 12.0 * self.dim * self.width + 40.0 * self.width
 

@@ -11,56 +11,64 @@ symbol      meaning                                              shape
 ==========  ===================================================  =======
 
 n, r are even and B is a multiple of 8 (`pmpnet.sweeps` pads). The inner loop runs over samples
-and vectorises; 4-by-4 patches of A stay in registers meanwhile. This beats a BLAS call per block
-up to `BLAS_FROM` rows and columns, where packing starts to pay.
+and vectorises; 4-by-4 patches of A stay in registers meanwhile. This is faster than a BLAS call per
+block at all sizes. Gflop/s on one core, n = r, B = 256, products, outer products, OpenBLAS:
+double precision, 8: 107, 107, -; 16: 108, 100, -; 64: 108, 99, 55; 128: 110, 102, 53;
+512: 100, 102, 54; single precision, 64: 215, 170, -; 128: 221, 174, 102; 512: 199, 167, 105.
 """
 
+from llvmlite import ir
 from numba import njit
+from numba.extending import intrinsic, overload
 
-from .blas import gemm_add
 from .jit import BLOCK_OPTIONS
 
-# Gflop/s measured on one AVX-512 core, n = r, B = 128, products and outer products, loops against
-# OpenBLAS. Double: 32: 92, 76 against 46, 44; 64: 93, 66 / 54, 53; 128: 87, 52 / 60, 60;
-# 256: 81, 51 / 62, 63. Single: 32: 96, 126 / 70, 69; 64: 93, 118 / 97, 95; 128: 95, 90 / 113, 113.
-BLAS_FROM = 128
+
+def hidden(i):
+    """Return i, of which the compiler then knows nothing.
+
+    Before a loop over samples runs as vectors, its rows are checked not to overlap. LLVM moves such
+    checks out of the loops around, where they are of all rows that a loop over rows will meet: rows
+    i and rows i + 1 of a whole block overlap, and everything would run one sample at a time (four
+    times slower at d = 8). Of a row that it knows nothing of it checks where it is used.
+    """
+    return i
 
 
-@njit(**BLOCK_OPTIONS)
-def pays(A):
-    """Tell whether a product with A is worth a BLAS call."""
-    return min(A.shape[0], A.shape[1]) >= BLAS_FROM
+@intrinsic
+def _hidden(typingctx, i):
+    def codegen(context, builder, signature, args):
+        function = ir.FunctionType(args[0].type, [args[0].type])
+        return builder.asm(function, "", "=r,0", args, False)
+
+    return i(i), codegen
+
+
+@overload(hidden, jit_options=BLOCK_OPTIONS)
+def _(i):
+    return lambda i: _hidden(i)
 
 
 @njit(**BLOCK_OPTIONS)
 def add_affine(A, b, S, out):
     """Out += A S + b."""
     n, r = A.shape
-    if pays(A):
-        for i in range(n):
-            for m in range(S.shape[1]):
-                out[i, m] += b[i]
-        gemm_add(A, S, 0, out)
-        return
     zero = A.dtype.type(0)
     n4, r4 = n - n % 4, r - r % 4
-    for i in range(0, n4, 4):
+    for patch in range(0, n4, 4):
+        i = hidden(patch)
+        b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
         for j in range(0, r4, 4):
-            first = j == 0
-            b0 = b[i] if first else zero
-            b1 = b[i + 1] if first else zero
-            b2 = b[i + 2] if first else zero
-            b3 = b[i + 3] if first else zero
             _add_4x4(A, b0, b1, b2, b3, S, out, i, j)
+            b0 = b1 = b2 = b3 = zero  # added once
         if r4 < r:
-            first = r4 == 0
-            _add_2x2(A, b[i] if first else zero, b[i + 1] if first else zero, S, out, i, r4)
-            i2 = i + 2
-            _add_2x2(A, b[i2] if first else zero, b[i2 + 1] if first else zero, S, out, i2, r4)
+            _add_2x2(A, b0, b1, S, out, i, r4)
+            _add_2x2(A, b2, b3, S, out, i + 2, r4)
     if n4 < n:
+        b0, b1 = b[n4], b[n4 + 1]
         for j in range(0, r, 2):
-            first = j == 0
-            _add_2x2(A, b[n4] if first else zero, b[n4 + 1] if first else zero, S, out, n4, j)
+            _add_2x2(A, b0, b1, S, out, n4, j)
+            b0 = b1 = zero
 
 
 @njit(**BLOCK_OPTIONS)
@@ -87,33 +95,75 @@ def _add_2x2(A, b0, b1, S, out, i, j):
 
 
 @njit(**BLOCK_OPTIONS)
-def multiply(A, zero, S, out):
-    """Out = A S; ``zero`` is a bias of zeros."""
-    fill(out, out.dtype.type(0))
-    add_affine(A, zero, S, out)
+def multiply(A, S, out):
+    """Out = A S."""
+    n, r = A.shape
+    zero = A.dtype.type(0)
+    n4, r4 = n - n % 4, r - r % 4
+    for patch in range(0, n4, 4):
+        i = hidden(patch)
+        if r4 > 0:
+            _set_4x4(A, S, out, i)
+        for j in range(4, r4, 4):
+            _add_4x4(A, zero, zero, zero, zero, S, out, i, j)
+        if r4 == 0:
+            _set_2x2(A, S, out, i)
+            _set_2x2(A, S, out, i + 2)
+        elif r4 < r:
+            _add_2x2(A, zero, zero, S, out, i, r4)
+            _add_2x2(A, zero, zero, S, out, i + 2, r4)
+    if n4 < n:
+        _set_2x2(A, S, out, n4)
+        for j in range(2, r, 2):
+            _add_2x2(A, zero, zero, S, out, n4, j)
+
+
+@njit(**BLOCK_OPTIONS)
+def _set_4x4(A, S, out, i):
+    a00, a01, a02, a03 = A[i, 0], A[i, 1], A[i, 2], A[i, 3]
+    a10, a11, a12, a13 = A[i + 1, 0], A[i + 1, 1], A[i + 1, 2], A[i + 1, 3]
+    a20, a21, a22, a23 = A[i + 2, 0], A[i + 2, 1], A[i + 2, 2], A[i + 2, 3]
+    a30, a31, a32, a33 = A[i + 3, 0], A[i + 3, 1], A[i + 3, 2], A[i + 3, 3]
+    for m in range(S.shape[1]):
+        s0, s1, s2, s3 = S[0, m], S[1, m], S[2, m], S[3, m]
+        out[i, m] = a00 * s0 + a01 * s1 + a02 * s2 + a03 * s3
+        out[i + 1, m] = a10 * s0 + a11 * s1 + a12 * s2 + a13 * s3
+        out[i + 2, m] = a20 * s0 + a21 * s1 + a22 * s2 + a23 * s3
+        out[i + 3, m] = a30 * s0 + a31 * s1 + a32 * s2 + a33 * s3
+
+
+@njit(**BLOCK_OPTIONS)
+def _set_2x2(A, S, out, i):
+    a00, a01, a10, a11 = A[i, 0], A[i, 1], A[i + 1, 0], A[i + 1, 1]
+    for m in range(S.shape[1]):
+        s0, s1 = S[0, m], S[1, m]
+        out[i, m] = a00 * s0 + a01 * s1
+        out[i + 1, m] = a10 * s0 + a11 * s1
 
 
 @njit(**BLOCK_OPTIONS)
 def add_outer(P, S, G):
     """G += P S'."""
     n, r = G.shape
-    if pays(G):
-        gemm_add(P, S, 1, G)
-        return
-    r4 = r - r % 4
-    for i in range(0, n, 2):
+    n4, r4 = n - n % 4, r - r % 4
+    for i in range(0, n4, 4):
         for j in range(0, r4, 4):
-            _outer_2x4(P, S, G, i, j)
+            _outer_4x4(P, S, G, i, j)
         if r4 < r:
             _outer_2x2(P, S, G, i, r4)
+            _outer_2x2(P, S, G, i + 2, r4)
+    if n4 < n:
+        for j in range(0, r, 2):
+            _outer_2x2(P, S, G, n4, j)
 
 
 @njit(**BLOCK_OPTIONS)
-def _outer_2x4(P, S, G, i, j):
+def _outer_4x4(P, S, G, i, j):
     zero = G.dtype.type(0)
     g00 = g01 = g02 = g03 = g10 = g11 = g12 = g13 = zero
+    g20 = g21 = g22 = g23 = g30 = g31 = g32 = g33 = zero
     for m in range(S.shape[1]):
-        p0, p1 = P[i, m], P[i + 1, m]
+        p0, p1, p2, p3 = P[i, m], P[i + 1, m], P[i + 2, m], P[i + 3, m]
         s0, s1, s2, s3 = S[j, m], S[j + 1, m], S[j + 2, m], S[j + 3, m]
         g00 += p0 * s0
         g01 += p0 * s1
@@ -123,6 +173,14 @@ def _outer_2x4(P, S, G, i, j):
         g11 += p1 * s1
         g12 += p1 * s2
         g13 += p1 * s3
+        g20 += p2 * s0
+        g21 += p2 * s1
+        g22 += p2 * s2
+        g23 += p2 * s3
+        g30 += p3 * s0
+        g31 += p3 * s1
+        g32 += p3 * s2
+        g33 += p3 * s3
     G[i, j] += g00
     G[i, j + 1] += g01
     G[i, j + 2] += g02
@@ -131,6 +189,14 @@ def _outer_2x4(P, S, G, i, j):
     G[i + 1, j + 1] += g11
     G[i + 1, j + 2] += g12
     G[i + 1, j + 3] += g13
+    G[i + 2, j] += g20
+    G[i + 2, j + 1] += g21
+    G[i + 2, j + 2] += g22
+    G[i + 2, j + 3] += g23
+    G[i + 3, j] += g30
+    G[i + 3, j + 1] += g31
+    G[i + 3, j + 2] += g32
+    G[i + 3, j + 3] += g33
 
 
 @njit(**BLOCK_OPTIONS)
@@ -192,6 +258,22 @@ def copy_scaled(a, source, target):
     for i in range(source.shape[0]):
         for m in range(source.shape[1]):
             target[i, m] = a * source[i, m]
+
+
+@njit(**BLOCK_OPTIONS)
+def combine(s, base, a, factors, blocks, first, last, target):
+    """Target = s base + a times the sum of factors[j] blocks[j] over first <= j < last."""
+    j = first
+    while j < last and factors[j] == target.dtype.type(0):
+        j += 1
+    if j == last:
+        copy_scaled(s, base, target)
+        return
+    f, block = a * factors[j], blocks[j]
+    for i in range(base.shape[0]):
+        for m in range(base.shape[1]):
+            target[i, m] = s * base[i, m] + f * block[i, m]
+    add_combination(a, factors, blocks, j + 1, last, target)
 
 
 @njit(**BLOCK_OPTIONS)

@@ -120,7 +120,7 @@ def layer_pullback(system, t, theta, u, a, P, tape, out, g, w):
     S = tape[:d]
     load_transpose(system.layout, a * system.scale[0], u, w.At)
     Q = w.Q[:d]
-    multiply(w.At, w.zero, P, Q)
+    multiply(w.At, P, Q)
     add_control_pullback(system.layout, system.scale[0], P, S, g, w)
     add_activation_pullback(system.activation, Q, S, tape[tape.shape[0] - d :], out)
 
@@ -183,7 +183,7 @@ def monomials_pullback(system, t, theta, u, a, P, tape, out, g, w):
     real = P.dtype.type
     load_transpose(system.layout, a * system.scale[0], u, w.At)
     Q, q_gauss = w.Q[: features.shape[0]], w.q
-    multiply(w.At, w.zero, P, Q)
+    multiply(w.At, P, Q)
     add_control_pullback(system.layout, system.scale[0], P, features, g, w)
     for m in range(q_gauss.size):
         q_gauss[m] = real(0)

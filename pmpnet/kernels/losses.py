@@ -47,7 +47,6 @@ class Scratch(NamedTuple):
     DZ: np.ndarray  # (q, B)
     DX: np.ndarray  # (d, B)
     rows: np.ndarray  # (2, B)
-    zero: np.ndarray  # (d,)
     dP: np.ndarray  # (q, d)
     dc: np.ndarray  # (q,)
 
@@ -55,7 +54,7 @@ class Scratch(NamedTuple):
 def scratch(d: int, q: int, block: int, dtype) -> Scratch:
     """Allocate the buffers of one thread."""
     d, q = d + d % 2, q + q % 2
-    shapes = ((q, block), (q, block), (d, block), (2, block), (d,), (q, d), (q,))
+    shapes = ((q, block), (q, block), (d, block), (2, block), (q, d), (q,))
     return Scratch(*(zeros(shape, dtype) for shape in shapes))
 
 
@@ -186,7 +185,7 @@ def through_readout(on_outputs):
             add_affine(loss.P, loss.c, X, s.Z)
         total = on_outputs(loss, Z, Y, w, DZ, s.rows)
         if backward and loss.readout != 0:
-            multiply(loss.Pt, s.zero, s.DZ, s.DX)
+            multiply(loss.Pt, s.DZ, s.DX)
             if loss.readout == 2:
                 add_outer(s.DZ, X, s.dP)
                 add_row_sums(s.DZ, s.dc)

@@ -76,7 +76,7 @@ def two_layer_pullback(system, t, theta, u, a, P, tape, out, g, w):
     X, S = tape[:d], tape[d : d + r]
     Q, R = w.outer.Q[:r], w.inner.Q[:r]
     load_transpose(system.outer, system.scale[0], u, w.outer.At)
-    multiply(w.outer.At, w.outer.zero, P, Q)
+    multiply(w.outer.At, P, Q)
     fill(R, real(0))
     add_activation_pullback(system.activation, Q, S, tape[tape.shape[0] - r :], R)
     add_control_pullback(system.outer, system.scale[0], P, S, g, w.outer)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blocks import add_combination, add_scaled, copy, copy_scaled, fill
+from .blocks import add_combination, add_scaled, combine, copy, fill
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
 from .sharing import Share, add_one  # noqa: F401 - the seam takes Share from here
 
@@ -199,12 +199,12 @@ def build(
         h = real(t[k + 1] - t[k])
         kept = k if backward else 0
         cost = 0.0
+        last = stages - 1
         for i in range(stages):
             tape = work.tape[kept, i]
             stage = work.X if i == 0 else work.Y
             if i > 0:
-                copy(work.X, work.Y)
-                add_combination(h, tableau.A[i], work.K, 0, i, work.Y)
+                combine(real(1), work.X, h, tableau.A[i], work.K, 0, i, work.Y)
             time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
             if running.code != 0:
                 for m in range(work.w.size):
@@ -215,13 +215,13 @@ def build(
                 )  # fmt: skip
                 if backward:
                     copy(work.running.DX, work.slope[k, i])
-            # a single stage adds its step to the state at once; several keep their slopes
-            a, out = (h, work.X) if stages == 1 else (real(1), work.K[i])
-            if stages > 1:
+            if i == last:  # its slope is part of the step only, and goes to the state at once
+                a, out = h * tableau.b[i], work.X
+                add_combination(h, tableau.b, work.K, 0, i, out)
+            else:
+                a, out = real(1), work.K[i]
                 fill(out, real(0))
             field(system, time, work.theta, u[k], a, stage, tape, out, work.system)
-        if stages > 1:
-            add_combination(h, tableau.b, work.K, 0, stages, work.X)
         return cost
 
     @njit(**BLOCK_OPTIONS, inline="always")
@@ -231,20 +231,21 @@ def build(
         stages = tableau.b.size
         h = real(t[k + 1] - t[k])
         for i in range(stages - 1, -1, -1):
-            # with a single stage V is P itself, and its share is added to P at once
-            V, out = (work.P, work.P) if stages == 1 else (work.V, work.Xi[i])
+            # with a single stage V is P itself
+            V = work.P if stages == 1 else work.V
             if stages > 1:
-                copy_scaled(tableau.b[i], work.P, V)
-                add_combination(real(1), tableau.A[:, i], work.Xi, i + 1, stages, V)
+                combine(tableau.b[i], work.P, real(1), tableau.A[:, i], work.Xi, i + 1, stages, V)
+            if i == 0:  # its share is needed by P only, and goes there at once
+                out = work.P
+                add_combination(real(1), tableau.ones, work.Xi, 1, stages, out)
+            else:
+                out = work.Xi[i]
                 fill(out, real(0))
             time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
             tape = work.tape[k, i]
             pullback(system, time, work.theta, u[k], h, V, tape, out, g, work.system)
             if running.code != 0:
                 add_scaled(real(-1), work.slope[k, i], out)
-        if stages == 1:
-            return
-        add_combination(real(1), tableau.ones, work.Xi, 0, stages, work.P)
 
     @njit(**BLOCK_OPTIONS, inline="always")
     def add_path(extras, t, u, k, side, start, stop, backward, X, g, work):

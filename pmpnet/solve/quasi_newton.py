@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import checks
 from ..reduced import Point, Reduced
+from .blas import one_thread
 from .loop import Step, Steps, front, rounding
 from .memory import Memory
 
@@ -121,9 +122,10 @@ def _bounded(reduced: Reduced, v: np.ndarray, memory: int, last: Step | None, ke
         )  # fmt: skip
         return STALLED
 
-    for count, iterate in enumerate(told := _Told(run), start=1):
-        if count > passed:
-            yield Step(iterate, state=dict(points=points, told=count))
+    with one_thread:
+        for count, iterate in enumerate(told := _Told(run), start=1):
+            if count > passed:
+                yield Step(iterate, state=dict(points=points, told=count))
     return told.result
 
 
