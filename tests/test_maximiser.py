@@ -23,7 +23,7 @@ def quartic(rng, K, c, concave=True):
     B = roots @ roots.transpose(0, 2, 1) if concave else roots + roots.transpose(0, 2, 1)
     a = rng.standard_normal((K, c))
 
-    def hamiltonian(u, which=slice(None)):
+    def hamiltonian(u, which=...):
         b, r, linear = B[which], a[which], slope[which]
         along = (r * u).sum(axis=1)
         bu = (b @ u[..., None])[..., 0]
