@@ -27,6 +27,7 @@ RUNS = {
     "estimators": (["--out", "{out}"], ["--quick"]),
     "ensemble": ([], ["--samples", "1000", "--repeats", "2"]),
     "memory": ([], ["--samples", "200000"]),
+    "distributed": (["--out", "{out}"], ["--quick"]),
     "startup": ([], ["--repeats", "1"]),
 }
 

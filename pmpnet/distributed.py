@@ -1,7 +1,7 @@
 """Samples on many machines: the rows of a dask.array, each partition where it lives.
 
 A round sends the control out and brings sums back. In place of `Samples` and `Sweeper` a problem has
-`Partitions` and a `PartitionedSweeper`, and nothing above them knows the difference.
+`Partitions` and a `PartitionedSweeper`, and no method knows the difference.
 
 =============  ==============================================================================
 what           where it is
@@ -23,7 +23,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -239,13 +239,15 @@ def _key(name: str, *more: Any) -> str:
     return "-".join(map(str, (f"pmpnet-{name}", uuid4().hex, *more)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Partitions:
     """Samples on many machines: what `Samples` is where they are on one.
 
     Attributes
     ----------
     rows : Rows
+    message : bytes
+        The problem on stand-ins, as `heard` reads it.
     parts : tuple of Delayed
         One `Part` each, kept by their workers.
     count : int
@@ -257,8 +259,8 @@ class Partitions:
     """
 
     rows: Rows
-    message: bytes
-    parts: tuple
+    message: bytes = field(repr=False)
+    parts: tuple = field(repr=False)
     count: int
     fan: int
     stretch: float = 1.0

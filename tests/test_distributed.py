@@ -37,7 +37,7 @@ def cluster():
 def clients(workers, **how):
     from distributed import Client, LocalCluster
 
-    how = dict(n_workers=workers, threads_per_worker=1, dashboard_address=None) | how
+    how = dict(n_workers=workers, threads_per_worker=1, dashboard_address=":0") | how
     with LocalCluster(**how) as machines, Client(machines, set_as_default=False) as client:
         yield client
 
