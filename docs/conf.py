@@ -29,7 +29,16 @@ include_patterns = [
     "docs/**", "notebooks/*.ipynb", "benchmarks/README.md", "CHANGELOG.md", "CONTRIBUTING.md",
     "HOUSE.md",
 ]  # fmt: skip
-exclude_patterns = ["docs/_build", ".*", "build", "dist", "pmpnet", "tests", "*.egg-info"]
+exclude_patterns = [
+    "docs/_build",
+    "**/jupyter_execute",
+    ".*",
+    "build",
+    "dist",
+    "pmpnet",
+    "tests",
+    "*.egg-info",
+]
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
