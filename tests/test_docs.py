@@ -11,7 +11,7 @@ import pmpnet
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n+^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
-NEEDS = {"pytorch": pytest.mark.torch}
+NEEDS = {"pytorch": pytest.mark.torch, "many_machines": pytest.mark.slow}
 NUMBER = re.compile(r"\d+\.\d*(?:e[-+]\d+)?|\d+e[-+]\d+")
 ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
