@@ -90,6 +90,7 @@ INPUTS = (
     ("read(theta, {0}, m)", False),
     ("read(costate, {0}, m)", False),
 )
+MOST_ROWS = 10**6  # of a map in a file: room is made for them before anything else is known
 CALLS, CALL_FLOPS = ("math.", "exp(", "tanh("), 30.0  # of an elementary function, roughly
 
 # X may be out, and P may be out: the loops read from the tape and from a copy of P
@@ -364,6 +365,7 @@ class Map:
         results : array of int, shape (r, 2)
             Entries of the value that are not zero, and their lines.
         """
+        rows = checks.integer("rows", rows, 0, MOST_ROWS)
         lines = Instructions(
             [str(name) for name in operations],
             [(int(i), int(j)) for i, j in arguments],
@@ -374,7 +376,7 @@ class Map:
         sizes = 1, int(dim), int(controls), int(parameters)
         inputs = [casadi.vertcat(*(next(symbols) for _ in range(size))) for size in sizes]
         inputs = [part if part.numel() else SX(0, 1) for part in inputs]
-        return cls(*inputs, rebuilt(lines, inputs, int(rows)), float(scale))
+        return cls(*inputs, rebuilt(lines, inputs, rows), float(scale))
 
     def __reduce__(self):
         return partial(type(self).from_instructions, **self.describe()), ()

@@ -200,6 +200,8 @@ def _lines(path: Path) -> Iterator[str]:
         while line := file.readline(left + 1):
             left -= len(line)
             checks.table_size(path, MOST_BYTES - left, MOST_BYTES)
+            if "\0" in line:  # UTF-16 without its mark, say; NumPy's text ends there
+                raise checks.not_text(path)
             yield line
 
 

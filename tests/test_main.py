@@ -662,6 +662,9 @@ def test_bad_files(capsys):
     Path("t.csv").write_bytes(b"a,b,y\n\xff\xfe\x00,1,2\n")
     said = refused(capsys, "train", "t.csv", "--target", "y")
     assert said.startswith("'t.csv' is not a CSV file in UTF-8")
+    for text in ("a,b,y\n1,2,3\n".encode("utf-16-le"), b"a,b,y\n1,2,x\n1,2,x\0\n"):
+        Path("t.csv").write_bytes(text)  # labels that differ in what NumPy's text leaves out
+        assert "'t.csv' is not a CSV file" in refused(capsys, "train", "t.csv", "--target", "y")
     Path("t.csv").write_text("a,b,y\n" + "1" * 200_000 + ",2,3\n")
     assert "'t.csv' is not a CSV file" in refused(capsys, "train", "t.csv", "--target", "y")
 

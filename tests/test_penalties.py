@@ -11,7 +11,19 @@ from scipy.optimize import minimize, minimize_scalar
 from pmpnet import Problem
 from pmpnet.dynamics import LinearControl
 from pmpnet.losses import Squared
-from pmpnet.penalties import L1, L2, Ball, Box, ElasticNet, Group, L1Ball, Penalty, Zero
+from pmpnet.penalties import (
+    L0,
+    L1,
+    L2,
+    Ball,
+    Box,
+    ElasticNet,
+    Finite,
+    Group,
+    L1Ball,
+    Penalty,
+    Zero,
+)
 
 SOME = settings(deadline=None, max_examples=15)  # for each sum of terms
 
@@ -454,6 +466,45 @@ def test_groups_over_time_do_not_depend_on_the_grid():
         (coarse.subgradient(z), fine.subgradient(cut)),
     ):
         np.testing.assert_allclose(np.repeat(ours, pieces, axis=0), theirs, rtol=1e-13)
+
+
+# ------------------------------------------------------------------------ multiples and sums
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        L0(0.3) + ElasticNet(0.2, 0.5) + Box(-1.5, 1.0), Finite([-1, 0, 2]) + L0(0.2) + L2(0.3),
+        Group(0.4) + ElasticNet(0.2, 0.5) + Ball(0.8), Group([0.2, 0.6], by="row") + L2(0.1),
+        Group(0.4, by="time") + ElasticNet(0.2, 0.5), L1Ball(0.7) + L1(0.1),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_multiple_prices_as_many_times_as_much(penalty):
+    rng = np.random.default_rng(3)
+    z, h, rows = 2 * rng.normal(size=(5, 4)), rng.uniform(0.1, 1, 5), np.array([[0, 1], [2, 3]])
+    once, thrice = (p.bound_to((5, 4), rows, h) for p in (penalty, 3.0 * penalty))
+    v = once.project(z)
+    np.testing.assert_allclose(thrice.layer_values(v), 3 * once.layer_values(v), rtol=1e-14)
+    np.testing.assert_array_equal(thrice.project(z), v)
+    np.testing.assert_allclose(thrice.argmax(3 * z, 1.2), once.argmax(z, 0.4), atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("terms", "total"),
+    [
+        ((L0(0.2), L0(0.4)), L0(0.6000000000000001)), ((L1(0.25), L1(0.5)), L1(0.75)),
+        ((L0(0.2), L2(0.5), L0(0.4), L1(0.1)), L0(0.6000000000000001) + ElasticNet(0.1, 0.5)),
+        ((L1(0.1), Finite([0, 1]), L2(0.5)), Finite([0, 1]) + ElasticNet(0.1, 0.5)),
+        ((Group(0.5, by="time"), L2(np.full((4, 3), 0.5))), Group(0.5, by="time") + L2(0.5)),
+    ],
+)  # fmt: skip
+def test_terms_add_up(terms, total):
+    z, h = 2 * np.random.default_rng(4).normal(size=(4, 3)), np.array([0.1, 0.4, 0.2, 0.5])
+    for order in (terms, terms[::-1]):
+        p, q = (a.bound_to((4, 3), None, h) for a in (sum(order, Zero()), total))
+        np.testing.assert_array_equal(p.argmax(z, 0.5), q.argmax(z, 0.5))
+        np.testing.assert_array_equal(p.layer_values(z), q.layer_values(z))
 
 
 # ------------------------------------------------------------------------ without curvature

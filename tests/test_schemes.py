@@ -114,6 +114,9 @@ def test_schemes_are_equal_when_their_steps_are():
     negative_zero = Scheme("heun", [[-0.0, 0], [1, -0.0]], [0.5, 0.5], order=2)
     assert negative_zero == HEUN
     assert hash(negative_zero) == hash(HEUN)
+    negative_zero = Scheme("midpoint", [[0, 0], [0.5, 0]], [-0.0, 1.0], order=2)
+    assert negative_zero == MIDPOINT
+    assert hash(negative_zero) == hash(MIDPOINT)
 
 
 def test_a_scheme_is_fixed_and_keeps_no_hold_of_its_arguments():

@@ -387,6 +387,13 @@ def test_a_system_is_rebuilt_from_its_instructions(tmp_path):
         np.testing.assert_array_equal(copy.f(0.0, x, u), system.f(0.0, x, u))
 
 
+@pytest.mark.parametrize("rows", [2**31 - 1, 10**30, -1, 2.0])
+def test_a_description_of_more_rows_than_fit_is_refused(rows):
+    told = LinearControl(3, [rotating]).describe() | dict(rows=rows)
+    with pytest.raises((TypeError, ValueError), match="rows="):
+        ListedFields.from_instructions(**told)
+
+
 def test_every_operation_is_rebuilt():
     system, _, _ = compiled_every_operation()
     again = SymbolicSystem.from_instructions(**system.describe())
