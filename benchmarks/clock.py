@@ -39,6 +39,11 @@ def hold(told: Namespace) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     if told.cpu and threads == 1:  # of several threads the seconds would be added up
         now = process_time
+    # what the peers ask of BLAS is small: a second thread of it waits, and keeps a core busy with it
+    import scipy.linalg  # noqa: F401 - only libraries already loaded are found
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
     if find_spec("torch"):
         import torch
 

@@ -1,4 +1,4 @@
-"""exp, tanh, sigmoid and softplus: accuracy over the whole range, special values, vector code."""
+"""exp, tanh, sigmoid, softplus, sin and cos: accuracy over the whole range, special values, vector code."""
 
 import math
 import platform
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from pmpnet.kernels import vector_math
+from pmpnet.kernels import activations, vector_math
 from pmpnet.kernels.jit import BLOCK_OPTIONS
 
 ULPS = 4
 DTYPES = (np.float64, np.float32)
-NAMES = ("exp", "tanh", "sigmoid", "softplus")
+NAMES = ("exp", "tanh", "sigmoid", "softplus", "sin", "cos")
 
 
 def exact(name, x):
@@ -25,6 +25,8 @@ def exact(name, x):
         "tanh": lambda: np.tanh(x),
         "sigmoid": lambda: np.where(x >= 0, 1, decay) / (1 + decay),
         "softplus": lambda: np.maximum(x, 0) + np.log1p(decay),
+        "sin": lambda: np.sin(x),
+        "cos": lambda: np.cos(x),
     }[name]()
 
 
@@ -59,7 +61,7 @@ def compute(name, x, **options):
     return out
 
 
-def inputs(dtype):
+def inputs(dtype, name):
     """Random bit patterns, dense and sparse lines, and the edges of every range."""
     rng = np.random.default_rng(7)
     info = np.finfo(dtype)
@@ -93,13 +95,18 @@ def inputs(dtype):
             info.smallest_subnormal * np.arange(-20, 21, dtype=dtype),
         ]
     )
+    if name in ("sin", "cos"):  # where one of them is nearly nothing
+        quarters = np.arange(1, 600_000, dtype=np.float64) * (np.pi / 2)
+        quarters = np.concatenate([quarters, rng.uniform(0, vector_math.REACH, 100_000)])
+        x = np.concatenate([x, quarters.astype(dtype), -quarters.astype(dtype)])
+        return x[np.abs(x) <= vector_math.REACH]
     return x[np.isfinite(x)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_over_the_whole_range(name, dtype):
-    x = inputs(dtype)
+    x = inputs(dtype, name)
     with np.errstate(all="ignore"):
         true = exact(name, x).astype(dtype)
     got = compute(name, x)
@@ -113,7 +120,7 @@ def test_accuracy_over_the_whole_range(name, dtype):
 @pytest.mark.parametrize("name", NAMES)
 def test_fast_maths_of_the_caller_changes_no_result(name, dtype):
     # the caller may reorder sums; that must not reach into the range reduction
-    x = inputs(dtype)[::7]
+    x = inputs(dtype, name)[::7]
     free, strict = compute(name, x), compute(name, x, fastmath=False)
     assert distance(free, strict).max() <= ULPS
 
@@ -135,6 +142,29 @@ def test_special_values(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_sine_and_cosine_of_nothing(dtype):
+    zeros = np.array([0.0, -0.0], dtype)
+    assert np.signbit(compute("sin", zeros)).tolist() == [False, True]
+    assert compute("cos", zeros).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_activation_takes_sines_of_any_number(dtype):
+    @njit
+    def activate(X, S, D):
+        activations.activate(activations.SIN, X, S, D)
+
+    X = np.random.default_rng(0).normal(size=(2, 8)).astype(dtype)
+    X[1, 2:5] = 1e30, np.nan, -np.inf
+    S, D = np.empty_like(X), np.empty_like(X)
+    activate(X, S, D)
+    with np.errstate(invalid="ignore"):
+        near = dict(rtol=4 * np.finfo(dtype).eps, atol=0)
+        np.testing.assert_allclose(S, np.sin(X.astype(np.float64)), **near)
+        np.testing.assert_allclose(D, np.cos(X.astype(np.float64)), **near)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_saturation_and_underflow(dtype):
     big = dtype(np.finfo(dtype).max)
     x = np.array([big, -big], dtype)
@@ -149,7 +179,7 @@ def test_saturation_and_underflow(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tanh_is_odd_bounded_and_sigmoid_in_the_unit_interval(dtype):
-    x = inputs(dtype)
+    x = inputs(dtype, "tanh")
     np.testing.assert_array_equal(compute("tanh", -x), -compute("tanh", x))
     assert np.abs(compute("tanh", x)).max() == 1
     s = compute("sigmoid", x)

@@ -18,7 +18,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from .jit import BLOCK_OPTIONS
-from .vector_math import exp, sigmoid, softplus, tanh
+from .vector_math import REACH, cos, exp, sigmoid, sin, softplus, tanh
 
 NAMES = ("identity", "tanh", "relu", "leaky_relu", "sigmoid", "softplus", "gelu", "sin")
 IDENTITY, TANH, RELU, LEAKY_RELU, SIGMOID, SOFTPLUS, GELU, SIN = range(8)
@@ -32,6 +32,15 @@ SQRT_HALF, INV_SQRT_2PI = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
 def normal_cdf(x):
     """Return the probability that a standard normal variable is below x."""
     return 0.5 * math.erfc(-SQRT_HALF * x)
+
+
+@njit(**BLOCK_OPTIONS)
+def within(bound, x):
+    """Tell whether all entries are numbers of at most this size."""
+    beyond = 0
+    for m in range(x.size):
+        beyond += 0 if abs(x[m]) <= bound else 1
+    return beyond == 0
 
 
 @njit(**BLOCK_OPTIONS)
@@ -65,9 +74,14 @@ def activate(code, X, S, D):
                 slope[m] = below + x[m] * real(INV_SQRT_2PI) * exp(-real(0.5) * x[m] * x[m])
         elif code == SIN:
             slope = D[i]
-            for m in range(x.size):
-                s[m] = math.sin(x[m])
-                slope[m] = math.cos(x[m])
+            if within(real(REACH), x):
+                for m in range(x.size):
+                    s[m] = sin(x[m])
+                    slope[m] = cos(x[m])
+            else:
+                for m in range(x.size):
+                    s[m] = math.sin(x[m])
+                    slope[m] = math.cos(x[m])
         else:
             for m in range(x.size):
                 s[m] = x[m]
