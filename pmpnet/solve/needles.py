@@ -15,7 +15,7 @@ import numpy as np
 from ..hamiltonian import Hamiltonian
 from ..problem import Problem
 from ..reduced import Reduced
-from ..solution import Solution
+from ..solution import INTERRUPTED, Solution
 
 PARTS = (0.0, 0.3, 0.7, 0.99)  # layers to change: those that gain more than this part of the most
 NEGLIGIBLE = 1e-9  # relative to the cost: a smaller gain is the rounding of the search
@@ -44,23 +44,27 @@ def needle_variations(
     nfev, njev = found.nfev, found.njev
     while True:
         v = reduced.join(found.controls, found.readouts, found.stretch)
+        better = None
         try:
             best, gaps = Hamiltonian(reduced, v).maximisers(candidates, seed + rounds)
-        except KeyboardInterrupt:
-            return replace(found, message=f"{found.message} The search was interrupted.")
-        gap = float((problem.metric * gaps).sum())
-        better = None
-        if gap > NEGLIGIBLE * max(1.0, abs(found.cost)):
-            for part in PARTS:
+            gap = float((problem.metric * gaps).sum())
+            for part in PARTS if gap > NEGLIGIBLE * max(1.0, abs(found.cost)) else ():
                 changed = np.where((gaps > part * gaps.max())[:, None], best, found.controls)
                 trial = solve(reduced.join(changed, found.readouts, found.stretch))
                 nfev, njev = nfev + trial.nfev, njev + trial.njev
                 if trial.cost < found.cost:
                     better = trial
                     break
+                if trial.status == INTERRUPTED:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            message = f"{found.message} The search was interrupted."
+            return replace(found, message=message, nfev=nfev, njev=njev)
         if better is None:
             break
         found, rounds = better, rounds + 1
+        if found.status == INTERRUPTED:
+            return replace(found, nfev=nfev, njev=njev)
     note = f" Global gap of the Hamiltonian among {candidates} candidates per layer: {gap:.2g}"
     note += f", after {rounds} needle variation{'s' * (rounds != 1)}." if rounds else "."
     return replace(found, message=found.message + note, nfev=nfev + 1, njev=njev + 1)
