@@ -36,7 +36,12 @@ TESTS = {
     ],
     "pmpnet.penalties": ["test_penalties.py", "test_sqh.py", "test_kinetic.py", "test_problem.py"],
     "pmpnet.schemes": ["test_schemes.py", "test_problem.py"],
-    "pmpnet.solve.successive": ["test_successive.py", "test_sqh.py", "test_checkpoint.py"],
+    "pmpnet.solve.successive": [
+        "test_successive.py",
+        "test_sqh.py",
+        "test_checkpoint.py",
+        "test_kinetic.py",
+    ],
     "pmpnet.kernels.losses": ["test_losses.py"],
 }
 # what takes long, or says nothing of one module

@@ -9,7 +9,7 @@ from casadi import SX
 
 from pmpnet import Problem, analysis, dynamics, losses, solve, storage
 from pmpnet.expressions import Map
-from pmpnet.penalties import L2, Group
+from pmpnet.penalties import L2
 from pmpnet.reduced import Reduced
 
 from .problems import moons, translation
@@ -59,13 +59,6 @@ def test_trained_readouts_in_continuous_time():
     P, c = found.readout
     assert again.terms["readout"] == pytest.approx(0.1 * ((P**2).sum() + (c**2).sum()), rel=1e-12)
     assert again.cost == pytest.approx(found.cost, rel=1e-5)
-
-
-def test_penalties_are_equal_when_their_groups_are():
-    assert Group(1.0) + L2(2.0) == Group(1.0) + L2(2.0)
-    assert Group(1.0) != Group(1.0, by="row")
-    assert Group(1.0) != Group(2.0)
-    assert Group(1.0) != L2(1.0)
 
 
 def test_no_points_and_no_constraints():

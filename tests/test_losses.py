@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pmpnet import Problem, penalties
 from pmpnet.dynamics import LinearControl
-from pmpnet.losses import CrossEntropy, Huber, Logistic, Squared
+from pmpnet.losses import CrossEntropy, Huber, Logistic, Squared, Symbolic
 from pmpnet.penalties import L2
 
 from .reference import Cost
@@ -55,6 +55,42 @@ def test_a_loss_said_as_an_expression_has_the_same_values(name):
     said = casadi.Function("phi", columns, [loss.expression(*columns)])
     found = [float(said(*pair)) for pair in zip(z, y, strict=True)]
     np.testing.assert_allclose(found, loss.value(z, y), rtol=1e-13)
+
+
+@pytest.mark.parametrize("through", [None, "given"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_said_of_states_reads_them_through_its_readout(name, through):
+    loss, q, draw = LOSSES[name]
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((5, q + 1 if through else q)), draw(rng)
+    if through:
+        loss = type(loss)(
+            **loss.describe() | dict(readout=rng.standard_normal((q, q + 1)), readout_cost=None)
+        )
+    y, _ = loss.encode(y, 5, q, np.dtype(float))
+    columns = casadi.SX.sym("x", x.shape[1]), casadi.SX.sym("y", y.shape[1])
+    said = casadi.Function("phi", columns, [loss.said(0.0, columns[0], None, None, columns[1])])
+    found = [float(said(*pair)) for pair in zip(x, y, strict=True)]
+    z = x @ loss.readout.T if through else x
+    np.testing.assert_allclose(found, loss.value(z, y), rtol=1e-12)
+    np.testing.assert_array_equal(loss.along(0.0, x, None, None, y, None), loss.value(z, y))
+
+
+def test_a_cost_of_one_s_own_counts_its_symbols():
+    x, u, y, theta = (
+        casadi.SX.sym(name, size) for name, size in (("x", 3), ("u", 1), ("y", 2), ("w", 4))
+    )
+    cost = Symbolic(x[0] * y[1] + theta[3] * u, x, u, y=y, parameters=theta)
+    assert (cost.parameters, cost.reads, cost.mixed) == (4, 2, True)
+    assert not Symbolic(x[0] * y[1], x, u, y=y).mixed
+    with pytest.raises(ValueError, match="expression"):
+        Symbolic([x[0], x[1]], x)
+    with pytest.raises(ValueError, match="expression"):
+        Symbolic([], x)
+
+
+def test_which_losses_read_labels():
+    assert [loss.labels for loss, *_ in LOSSES.values()] == [False, False, True, True]
 
 
 @given(seed=SEEDS, delta=st.floats(0.01, 100.0))

@@ -551,6 +551,21 @@ def test_coercive(penalty, expected):
     assert penalty.coercive is expected
 
 
+@pytest.mark.parametrize(
+    ("penalty", "expected"),
+    [
+        (Zero(), True), (ElasticNet([0.1, 0.2], 0.3) + Box(-1, 1), True), (Ball(1.0), True),
+        (L1Ball(2.0), True), (Group([1.0, 2.0], by="row"), True), (L1(np.ones((3, 2))), False),
+        (L0(np.ones((3, 2))), False), (Box(np.zeros((3, 2)), 1.0), False), (Ball(np.ones(3)), False),
+        (L1Ball(np.ones(3)), False), (Group(np.ones((3, 2)), by="row"), False),
+        (Group(1.0, by="time"), False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_the_same_at_all_times_is_steady(penalty, expected):
+    assert penalty.steady is expected
+
+
 def test_far_outside_an_l1_ball():
     v = np.array([[1e17, 1.0], [-3e200, 1e200], [5.0, 4.5]])
     expected = [[1.0, 0.0], [-1.0, 0.0], [0.75, 0.25]]
@@ -692,6 +707,14 @@ def test_one_group_weight_per_layer(by):
     p = Group(weight, by=by).bound_to((3, 2), np.array([[0, 1]]))
     np.testing.assert_allclose(p.argmax(z, 1.0), z * [[0.8], [0.6], [1.0]], rtol=1e-15)
     np.testing.assert_allclose(p.layer_values(z), 5 * weight, rtol=1e-15)
+
+
+def test_penalties_are_equal_when_their_groups_are():
+    assert Group(1.0) + L2(2.0) == Group(1.0) + L2(2.0)
+    assert Group([1.0, 2.0], by="row") == Group([1.0, 2.0], by="row")
+    assert Group([1.0, 2.0]) != Group([1.0, 3.0])  # though they look the same
+    assert Group(1.0) != Group(1.0, by="row")
+    assert Group(1.0) != L2(1.0)
 
 
 # ------------------------------------------------------------------------------------- names

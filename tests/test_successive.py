@@ -6,6 +6,7 @@ import pytest
 import pmpnet
 import pmpnet.solve
 from pmpnet import Problem, dynamics, losses, penalties
+from pmpnet.reduced import Reduced
 
 from .problems import (
     DIFFEOMORPHISM,
@@ -294,3 +295,17 @@ def test_unknown_options_and_variants_are_named():
         pmpnet.solve.msa(problem, momentum=0.9)
     with pytest.raises(TypeError, match=r"problem is .*write a pmpnet\.Problem"):
         pmpnet.solve.msa(np.zeros(3))
+
+
+@pytest.mark.parametrize("told", [dict(damping=0.3), {}])
+def test_damped_goes_a_part_of_the_way_and_basic_all_of_it(told):
+    p = translation(control_cost=penalties.L2(3.0) + penalties.L1(0.5))
+    reduced, start = Reduced(p), 0.1 * np.ones(p.control_shape)
+    best = reduced.maximise(reduced.evaluate(start.ravel())).reshape(start.shape)
+    assert 0 < (best == 0).sum() < best.size  # exact zeros
+    found = pmpnet.solve.msa(p, start, variant="damped", max_iter=1, **told)
+    part = told.get("damping", 0.1)
+    np.testing.assert_allclose(found.controls, start + part * (best - start), rtol=1e-14)
+    found = pmpnet.solve.msa(p, start, variant="basic", max_iter=1)
+    np.testing.assert_array_equal(found.controls, best)
+    assert found.history["rho"][1] == 0.0  # nothing holds it back
