@@ -89,6 +89,20 @@ def test_a_cost_of_one_s_own_counts_its_symbols():
         Symbolic([], x)
 
 
+def test_the_energy_of_a_cost_is_what_has_a_constant_weight():
+    x, u, y = casadi.SX.sym("x", 2), casadi.SX.sym("u", 6), casadi.SX.sym("y")
+    crossed, not_constant, negative = u[1] * u[2] + u[1] ** 2, x[1] * u[3] ** 2, -(u[4] ** 2)
+    value = 1.5 * u[0] ** 2 + x[0] * u[0] * y + crossed + not_constant + negative + 0.25 * u[5] ** 2
+    cost = Symbolic(value + x[0], x, u, y=y)
+    rest, weights = cost.without_energy()
+    np.testing.assert_array_equal(weights, [3, 0, 0, 0, 0, 0.5])
+    rng = np.random.default_rng(0)
+    points, targets = rng.standard_normal((5, 2)), rng.standard_normal((5, 1))
+    v = rng.standard_normal(6)
+    whole, part = (c.along(0.0, points, v, np.empty((5, 0)), targets, None) for c in (cost, rest))
+    np.testing.assert_allclose(part + 0.5 * weights @ v**2, whole, rtol=1e-13)
+
+
 def test_which_losses_read_labels():
     assert [loss.labels for loss, *_ in LOSSES.values()] == [False, False, True, True]
 
