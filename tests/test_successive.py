@@ -309,3 +309,13 @@ def test_damped_goes_a_part_of_the_way_and_basic_all_of_it(told):
     found = pmpnet.solve.msa(p, start, variant="basic", max_iter=1)
     np.testing.assert_array_equal(found.controls, best)
     assert found.history["rho"][1] == 0.0  # nothing holds it back
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 5.0])
+def test_sqh_s_first_step_is_the_maximiser_of_its_hamiltonian(epsilon):
+    p = translation(beta=1.0)
+    start = np.zeros(p.control_shape)
+    g = Reduced(p).evaluate(start.ravel()).g.reshape(start.shape)
+    found = pmpnet.solve.msa(p, start, variant="sqh", epsilon=epsilon, max_iter=1)
+    # of <g, v> - |v|^2 / 2 - epsilon |v|^2
+    np.testing.assert_allclose(found.controls, g / (1 + 2 * epsilon), rtol=1e-13)
