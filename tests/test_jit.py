@@ -121,3 +121,64 @@ def test_a_cache_that_cannot_be_written_warns_and_goes_on(tmp_path):
     )
     assert done.stdout.strip() == "42", done.stderr
     assert "every process will compile anew" in done.stderr
+
+
+TWICE = "from pmpnet.kernels.jit import compiled; print(compiled('twice')(lambda x: 2 * x)(21))"
+
+
+def twice(folder):
+    """Run a kernel in a new process; return the digests of the files in its cache, and its warnings."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE], env={**os.environ, "PMPNET_CACHE_DIR": str(folder)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "42", done.stderr
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*.nb?")}, done.stderr
+
+
+compiles = pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="nothing is compiled")
+of_users = pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users here")
+
+
+@compiles
+@of_users
+def test_compiled_code_is_private(tmp_path):
+    files, _ = twice(tmp_path)
+    (folder,) = {path.parent for path in files}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert twice(tmp_path)[0] == files
+    folder.chmod(0o777)  # now anybody may have written what is there
+    again, said = twice(tmp_path)
+    assert again == files
+    assert "others may write to" in said
+    assert "every process will compile anew" in said
+
+
+@compiles
+@of_users
+@pytest.mark.skipif("os.geteuid() != 0", reason="only root gives files away")
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_files_of_other_users_are_not_run(kind, tmp_path):
+    files, _ = twice(tmp_path)
+    (file,) = (path for path in files if path.suffix == f".{kind}")
+    os.chown(file, 12345, 12345)
+    again, said = twice(tmp_path)
+    if kind == "nbc":  # written anew, by this user
+        assert file.stat().st_uid == os.getuid()
+        assert twice(tmp_path)[0] == again
+    else:
+        assert "belongs to another user" in said
+        assert again == files
+
+
+@compiles
+def test_a_flipped_bit_is_not_run(tmp_path):
+    files, _ = twice(tmp_path)
+    (file,) = (path for path in files if path.suffix == ".nbc")
+    _, whole = files[file]
+    for place in (0, 40, len(whole) // 2, len(whole) - 1):
+        flipped = whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+        file.write_bytes(flipped)
+        mended, _ = twice(tmp_path)
+        assert mended[file][1] != flipped
+        assert twice(tmp_path)[0] == mended

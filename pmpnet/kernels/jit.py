@@ -8,6 +8,7 @@ built by a closure, which numba would never find again, is found by the next pro
 
 import hashlib
 import os
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,12 @@ from functools import cache
 from pathlib import Path
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
 
 from .pipeline import KernelCompiler
 
@@ -67,6 +73,11 @@ class _Locator(_CacheLocator):
     def get_cache_path(self):
         return str(cache_folder() / sources_digest())
 
+    def ensure_cache_path(self):
+        os.makedirs(self.get_cache_path(), mode=0o700, exist_ok=True)
+        check_private(self.get_cache_path())
+        super().ensure_cache_path()
+
     def get_source_stamp(self):
         return sources_digest()
 
@@ -76,6 +87,51 @@ class _Locator(_CacheLocator):
     @classmethod
     def from_function(cls, py_func, py_file):
         return cls(py_func.__cache_name__)
+
+
+def check_private(path: str) -> None:
+    """Refuse what somebody else could have written: compiled code is run as it is.
+
+    Raises
+    ------
+    PermissionError
+        If the file or folder is another user's, or a folder that others may write to.
+    """
+    if not hasattr(os, "getuid"):  # Windows: the user's own folders are private
+        return
+    told = os.stat(path)
+    if told.st_uid not in (os.getuid(), 0):
+        raise PermissionError(f"{path!r} belongs to another user")
+    if os.path.isdir(path) and told.st_mode & 0o022:
+        raise PermissionError(f"others may write to {path!r}")
+
+
+class _File(IndexDataCacheFile):
+    """Index and data on disk, each behind a digest of its bytes: a flipped bit is never run."""
+
+    def _dump(self, obj):
+        data = super()._dump(obj)
+        return hashlib.sha256(data).digest() + data
+
+    def _whole(self, data: bytes) -> bytes:
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise ValueError("a compiled kernel is not as it was written")
+        return data[32:]
+
+    def _load_index(self):
+        if not os.path.exists(self._index_path):
+            return {}
+        check_private(self._cache_path)
+        check_private(self._index_path)
+        with open(self._index_path, "rb") as file:
+            version, data = pickle.load(file), file.read()
+        stamp, overloads = pickle.loads(self._whole(data))
+        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _load_data(self, name):
+        path = self._data_path(name)
+        check_private(path)
+        return pickle.loads(self._whole(Path(path).read_bytes()))
 
 
 class _Impl(CompileResultCacheImpl):
@@ -90,6 +146,11 @@ class _Impl(CompileResultCacheImpl):
 
 class _Cache(FunctionCache):
     _impl_class = _Impl
+
+    def __init__(self, py_func):
+        super().__init__(py_func)
+        old = self._cache_file
+        self._cache_file = _File(self._cache_path, self._impl.filename_base, old._source_stamp)
 
     def load_overload(self, sig, target_context):
         try:
