@@ -459,7 +459,7 @@ calls(
 calls("scheme", schemes.scheme, dict(given="heun"), given=word())
 
 for kind in ("Terminal", "Path", "Integral"):
-    bound = array(np.ones(2), finite=False, scalar=True, also=("one dimension less",))
+    bound = array(np.ones(2), finite=False, scalar=True, also=("one dimension less", "None"))
     calls(
         kind, getattr(constraints, kind),
         dict(expression=PX, x=PX, lower=-np.ones(2), upper=np.ones(2), name="mine"),
