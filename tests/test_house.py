@@ -1,5 +1,8 @@
 """The house keeps its own rules: layers, style, a light import, a stand-alone README."""
 
+import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -45,6 +48,24 @@ def test_public_names_exist():
     assert set(pmpnet.__all__) <= set(dir(pmpnet))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pmpnet.nonsense
+
+
+def test_defaults_are_those_that_the_pages_tell():
+    said = {}
+    for part in ("", ".solve", ".analysis", ".plot", ".losses", ".penalties", ".datasets",
+                 ".dynamics", ".constraints"):  # fmt: skip
+        for name, made in vars(importlib.import_module(f"pmpnet{part}")).items():
+            if name.startswith("_") or not str(getattr(made, "__module__", "")).startswith(
+                "pmpnet"
+            ):
+                continue
+            page = inspect.getdoc(made) or ""
+            for names, text in re.findall(r"^([\w, ]+) : .*, default (\S+)$", page, re.MULTILINE):
+                taken = inspect.signature(made).parameters
+                for argument in names.split(", "):
+                    said[name, argument] = taken[argument].default, ast.literal_eval(text)
+    assert len(said) > 50
+    assert {key: pair for key, pair in said.items() if pair[0] != pair[1]} == {}
 
 
 def test_the_readme_s_code_runs(capsys):

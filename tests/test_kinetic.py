@@ -1,6 +1,8 @@
 """Kinetic energy: value, gradient, Gram matrices and the maximiser, against slow twins."""
 
+import inspect
 from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 
 import casadi
@@ -31,6 +33,7 @@ from pmpnet.penalties import (
 from pmpnet.reduced import Reduced
 from pmpnet.schemes import NAMED
 from pmpnet.solve import adam, gradient_flow, lbfgs, msa, newton
+from pmpnet.solve.successive import proximal
 
 DATA = Path(__file__).parent / "data"
 RNG = np.random.default_rng(3)
@@ -400,6 +403,26 @@ def test_affine_motion_by_other_variants(variant):
     options = {"damping": 0.4} if variant == "damped" else {}
     found = msa(problem, tol=1e-8, max_iter=300, variant=variant, **options)
     assert found.cost == pytest.approx(best, rel=1e-9)
+
+
+def test_the_proximal_weight_is_the_curvature_that_the_maximiser_does_not_know():
+    # Barzilai and Borwein's, of what the Gram matrix leaves
+    problem = made("gaussian")
+    reduced = Reduced(problem)
+    start = np.random.default_rng(0).standard_normal(problem.control_shape)
+    found = list(islice(inspect.unwrap(proximal)(reduced, start.ravel()), 5))
+    curved = 0
+    for before, after in pairwise(found):
+        s = after.point.v - before.point.v
+        states = problem.states(reduced.control(before.point.v))
+        G, _ = slow_gram(problem, states, problem.times)
+        w = reduced.control(s)
+        known = 0.8 * np.einsum("k,ki,kij,kj", problem.metric, w, G, w)
+        left = reduced.inner(s, before.point.g - after.point.g) - known
+        if left > 1e-6 * known:
+            curved += 1
+            assert after.state["gamma"] == pytest.approx(reduced.inner(s, s) / left, rel=1e-6)
+    assert curved
 
 
 def test_basic_converges_where_the_kinetic_energy_outweighs_the_loss():

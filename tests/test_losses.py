@@ -83,6 +83,9 @@ def test_a_cost_of_one_s_own_counts_its_symbols():
     cost = Symbolic(x[0] * y[1] + theta[3] * u, x, u, y=y, parameters=theta)
     assert (cost.parameters, cost.reads, cost.mixed) == (4, 2, True)
     assert not Symbolic(x[0] * y[1], x, u, y=y).mixed
+    # a map's constants are all parameters unless some are said to be targets
+    assert Symbolic.of_map(cost.written).parameters == 4 + 2
+    assert [loss.parameters for loss, *_ in LOSSES.values()] == [0, 0, 0, 0]
     with pytest.raises(ValueError, match="expression"):
         Symbolic([x[0], x[1]], x)
     with pytest.raises(ValueError, match="expression"):
@@ -101,6 +104,50 @@ def test_the_energy_of_a_cost_is_what_has_a_constant_weight():
     v = rng.standard_normal(6)
     whole, part = (c.along(0.0, points, v, np.empty((5, 0)), targets, None) for c in (cost, rest))
     np.testing.assert_allclose(part + 0.5 * weights @ v**2, whole, rtol=1e-13)
+
+
+def test_a_cost_of_one_s_own_reads_parameters_and_targets_by_their_places():
+    x, w, y = (casadi.SX.sym(name, 2) for name in "xwy")
+    rng = np.random.default_rng(0)
+    X, W, Y = (rng.standard_normal((5, 2)) for _ in range(3))
+    value = x[0] + 2 * x[1] ** 2
+    for expression, used, theta, targets, exact in (
+        (value, {}, None, None, 0.0),
+        (value * y[1], dict(y=y), None, Y, Y[:, 1]),
+        (value * w[1], dict(parameters=w), W, None, W[:, 1]),
+        (value * w[0] / y[1], dict(y=y, parameters=w), W, Y, W[:, 0] / Y[:, 1]),
+    ):
+        cost = Symbolic(expression, x, **used)
+        encoded, classes = cost.encode(targets, 5, 2, np.dtype(float))
+        assert classes is None
+        assert encoded.size == (0 if targets is None else 10)
+        exact = (X[:, 0] + 2 * X[:, 1] ** 2) * (exact if used else 1.0)
+        np.testing.assert_allclose(cost.along(0.0, X, [], theta, encoded), exact, rtol=1e-14)
+        if theta is None:
+            np.testing.assert_allclose(cost.value(X, encoded), exact, rtol=1e-14)
+        # bound to a problem whose other costs read three constants more, it reads the state alone
+        bound = cost.bound_to(cost.parameters + 3).map
+        assert (bound.rows, bound.controls) == (1, 0)
+        constants = [rng.standard_normal((5, 3))]
+        constants += [a for a in (theta, targets) if a is not None]
+        found = bound(0.0, X, np.empty(0), np.concatenate(constants, axis=1))
+        np.testing.assert_allclose(found[:, 0], exact, rtol=1e-14)
+
+
+def test_the_value_of_a_cost_that_reads_the_time_is_that_at_time_zero():
+    t, x = casadi.SX.sym("t"), casadi.SX.sym("x")
+    z = np.array([[2.0], [3.0]])
+    assert Symbolic((1 + t) * x, x, t=t).value(z, None).tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("reads", [1, 3])
+def test_a_cost_of_one_s_own_needs_the_targets_that_it_reads(reads):
+    x, y = casadi.SX.sym("x"), casadi.SX.sym("y", reads)
+    cost = Symbolic(x * casadi.sum1(y), x, y=y)
+    targets = np.arange(2.0 * reads).reshape(2, reads)
+    np.testing.assert_array_equal(cost.encode(targets, 2, 1, np.dtype(float))[0], targets)
+    with pytest.raises(ValueError, match="target"):
+        cost.encode(None, 2, 1, np.dtype(float))
 
 
 def test_which_losses_read_labels():
@@ -248,6 +295,9 @@ def test_predictions():
     assert Squared().predict(z, None) is z
     two = np.array(["no", "yes"])
     assert Logistic().predict(z[:, :1], two).tolist() == ["yes", "no"]
+    # of two that are equally good, the first, as the softmax of two does
+    assert Logistic().predict(np.zeros((1, 1)), two).tolist() == ["no"]
+    assert CrossEntropy(2).predict(np.zeros((1, 2)), two).tolist() == ["no"]
     three = np.array(["a", "b", "c"])
     assert CrossEntropy(3).predict(z, three).tolist() == ["a", "b"]
     # a class that no sample had cannot be named, hence is not predicted

@@ -1,5 +1,10 @@
 """Successive approximations: known answers, monotone costs, honest failure."""
 
+import ast
+import inspect
+import re
+from itertools import islice, pairwise
+
 import numpy as np
 import pytest
 
@@ -7,6 +12,7 @@ import pmpnet
 import pmpnet.solve
 from pmpnet import Problem, dynamics, losses, penalties
 from pmpnet.reduced import Reduced
+from pmpnet.solve import successive
 
 from .problems import (
     DIFFEOMORPHISM,
@@ -319,3 +325,88 @@ def test_sqh_s_first_step_is_the_maximiser_of_its_hamiltonian(epsilon):
     found = pmpnet.solve.msa(p, start, variant="sqh", epsilon=epsilon, max_iter=1)
     # of <g, v> - |v|^2 / 2 - epsilon |v|^2
     np.testing.assert_allclose(found.controls, g / (1 + 2 * epsilon), rtol=1e-13)
+
+
+# ------------------------------------------------------------------- what is said is what is done
+
+
+def steps(variant, problem, start, count, **options):
+    """Return the problem that a variant's steps are taken on, and its first steps."""
+    reduced = Reduced(problem)
+    method = inspect.unwrap(successive.VARIANTS[variant])
+    return reduced, islice(method(reduced, start.ravel(), **options), count)
+
+
+def test_defaults_are_those_that_the_page_tells():
+    page = inspect.getdoc(pmpnet.solve.msa)
+    told = dict(re.findall(r"^(\w+) : .*, default ([^\s,]+)$", page, re.MULTILINE))
+    options = dict(re.findall(r"``(\w+)``\s+\(([^)]+)\)", page))
+    taken = {
+        name: option
+        for method in (*successive.VARIANTS.values(), pmpnet.solve.msa)
+        for name, option in inspect.signature(method).parameters.items()
+    }
+    assert {"max_iter", "tol", "progress"} <= set(told)
+    assert {"trials", "damping", "epsilon", "rho", "shrink"} <= set(options)
+    for name, text in (told | options).items():
+        assert taken[name].default == ast.literal_eval(text), name
+
+
+@pytest.mark.parametrize("variant", ["accelerated", "proximal"])
+def test_the_reference_cost_is_zhang_and_hager_s_mean(variant):
+    # of all costs so far, where each counts 0.85 of the next
+    problem = moons()
+    _, found = steps(variant, problem, random_start(problem), 8)
+    costs = [next(found).point.cost]
+    for step in found:
+        costs.append(step.point.cost)
+        mean = np.average(costs, weights=0.85 ** np.arange(len(costs))[::-1])
+        assert step.state["C"] == pytest.approx(mean, rel=1e-13)
+    assert len(costs) == 8
+
+
+@pytest.mark.parametrize(
+    ("variant", "options"), [("proximal", {}), ("sqh", {}), ("synchronous", dict(step=0.25))]
+)
+def test_the_weight_that_is_told_is_that_of_the_maximiser(variant, options):
+    # of constant fields, where layer by layer is all at once
+    problem = translation()
+    reduced, found = steps(variant, problem, random_start(problem), 4, **options)
+    pairs = list(pairwise(found))
+    assert len(pairs) == 3
+    for before, after in pairs:
+        best = reduced.maximise(before.point, 1 / after.rho)
+        np.testing.assert_allclose(after.point.v, best, rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["accelerated", "proximal", "sqh"])
+def test_a_decrease_that_rounding_hides_is_not_demanded(variant):
+    # so near to the optimum that costs agree in all their digits, the residual still falls
+    problem = translation()
+    best = np.tile([0.2, 0.8 / 3], (20, 1))
+    start = best * (1 + 1e-9)
+    assert problem.cost(start) == pytest.approx(problem.cost(best), rel=1e-15)
+    solution = pmpnet.solve.msa(problem, start, variant=variant, tol=1e-14)
+    assert solution.history["residual"][0] > 1e-10
+    assert solution.success, solution.message
+
+
+def test_the_augmented_weight_doubles_until_the_cost_falls():
+    problem = diffeomorphism(8, 0.1)
+    _, found = steps("augmented", problem, np.zeros(problem.control_shape), 6, rho=1e-3)
+    doublings = []
+    for before, after in pairwise(found):
+        doublings.append(np.log2(after.rho / before.state["rho"]))
+        assert after.state["rho"] == pytest.approx(0.8 * after.rho, rel=1e-15)
+    np.testing.assert_allclose(doublings, np.round(doublings), atol=1e-12)
+    assert doublings[0] > 5  # too small by far at first
+    assert np.isclose(doublings, 1).any()  # by two, not by more
+
+
+def test_sqh_accepts_what_lowers_the_cost_by_eta_times_the_squared_distance():
+    problem, eta = diffeomorphism(8, 0.1), 0.5
+    reduced, found = steps("sqh", problem, np.zeros(problem.control_shape), 6, eta=eta)
+    for before, after in pairwise(step.point for step in found):
+        moved = after.v - before.v
+        assert after.cost <= before.cost - eta * reduced.inner(moved, moved) + 1e-15
+        assert after.cost < before.cost
