@@ -17,7 +17,7 @@ from pmpnet import Problem, sweeps
 from pmpnet.certificate import taylor_slope
 from pmpnet.dynamics import Layer, LinearControl
 from pmpnet.losses import CrossEntropy, Logistic, Loss, Squared
-from pmpnet.penalties import L1, L2
+from pmpnet.penalties import L1, L2, ElasticNet
 from pmpnet.schemes import NAMED, Scheme
 
 from .reference import Reference
@@ -494,6 +494,23 @@ def test_a_sample_of_weight_zero_does_not_matter(case):
 def test_only_the_lengths_of_the_intervals_matter(case):
     # autonomous systems: starting at another time changes nothing but rounding of the steps
     same(again(case, times=case.problem.times + 4.0), again(case), 1e-13)
+
+
+@few(40)
+@given(st.floats(0.2, 5.0), st.sampled_from(["euler", "rk4"]), st.integers(0, 2**32 - 1))
+def test_the_unit_of_a_control_does_not_matter(unit, scheme, number):
+    rng = np.random.default_rng(number)
+    x, y, u = rng.standard_normal((9, 2)), rng.standard_normal((9, 2)), rng.standard_normal((5, 6))
+    told = dict(terminal_cost=Squared(), steps=5, scheme=scheme)
+    own = Problem(Layer(2), x, y, control_cost=ElasticNet(0.3, 0.2), **told)
+    net = ElasticNet(0.3 * unit, 0.2 * unit**2)  # |v| and v^2 of v = unit w
+    other = Problem(Layer(2, scale=unit), x, y, control_cost=net, **told)
+    near(other.cost(u / unit), own.cost(u), 1e-13)
+    near(other.gradient(u / unit), unit * own.gradient(u), 1e-12)
+    # and the maximiser of the Hamiltonian is the same, told in the other unit
+    z, rho = rng.standard_normal((5, 6)), 0.7
+    moved = other.penalty.argmax(unit * z, rho * unit**2)
+    near(unit * moved, own.penalty.argmax(z, rho), 1e-12)
 
 
 def as_given(form, x):
