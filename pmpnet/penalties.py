@@ -294,14 +294,19 @@ class Penalty:
         Groups over time have no part that is one layer's alone: there only the integral
         sum_k h_k R_k is R.
         """
-        value = 0.5 * (self.l2 * v * v).sum(axis=1)
+        value = 0.5 * np.add.reduce(self.l2 * v * v, axis=1)
         if self._sparse:
-            value = value + (self.l1 * np.abs(v)).sum(axis=1)
+            value = value + np.add.reduce(self.l1 * np.abs(v), axis=1)
         if not self.convex and np.any(self.l0):
             value = value + (self.l0 * (v != 0)).sum(axis=1)
         if self.groups is not None:
             value = value + self.groups.layer_values(v)
         return value
+
+    def gains(self, z: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """<z, .> - R of v over that of u, entry by entry: R must be `entrywise` and convex."""
+        gained = (v - u) * (z - 0.5 * self.l2 * (v + u))
+        return gained - self.l1 * (np.abs(v) - np.abs(u)) if self._sparse else gained
 
     def gradient(self, v: np.ndarray) -> np.ndarray:
         """Gradient of the differentiable part, l2 v."""

@@ -491,10 +491,8 @@ class Problem:
     ) -> dict[str, float]:
         """Return the cost's parts, given a round."""
         with np.errstate(over="ignore", invalid="ignore"):  # as the sweep: inf or NaN, no warning
-            control = stretch * float((self.metric * self.penalty.layer_values(u)).sum())
-            energy = 0.0
-            if self.energy.weighted:
-                energy = stretch * float((self.metric * self.energy.layer_values(u)).sum())
+            control = stretch * self.integral(self.penalty, u)
+            energy = stretch * self.integral(self.energy, u) if self.energy.weighted else 0.0
         terms = {
             "terminal": done.terminal,
             "running": done.running + energy,
@@ -511,6 +509,10 @@ class Problem:
                 for roles in self.trained_readouts
             )
         return terms
+
+    def integral(self, penalty: Penalty, u: np.ndarray) -> float:
+        """Return sum_k h_k R(u_k) over the grid's own horizon."""
+        return float(np.add.reduce(self.metric * penalty.layer_values(u)))
 
     def as_stretch(self, horizon: float | None) -> float:
         """Return the stretch of the grid that a horizon is."""

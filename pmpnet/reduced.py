@@ -7,11 +7,12 @@ and a closed-form maximiser. It never asks what is inside.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 
 import numpy as np
 
-from .penalties import Box
+from .penalties import Box, Penalty
 from .problem import Problem, Readouts, matrix
 from .sweeps import Multipliers, Readout, Round, Samples
 
@@ -49,7 +50,7 @@ class Point:
         """J(v)."""
         return float(sum(self.terms.values()))
 
-    @property
+    @cached_property
     def finite(self) -> bool:
         """Whether cost and direction are finite numbers."""
         parts = (self.g,) if self.sums is None else (self.g, self.sums)
@@ -191,7 +192,7 @@ class Reduced:
     def _control_cost(self, v: np.ndarray) -> float:
         problem = self.problem
         with np.errstate(over="ignore", invalid="ignore"):
-            return float((problem.metric * problem.penalty.layer_values(self.control(v))).sum())
+            return problem.integral(problem.penalty, self.control(v))
 
     def on(self, index: np.ndarray) -> Reduced:
         """Return the reduced problem on some of the samples; its sweeps are counted here."""
@@ -208,13 +209,36 @@ class Reduced:
 
     # ------------------------------------------------------------- penalties and certificates
 
+    @cached_property
+    def _flat(self) -> tuple[Penalty | None, Penalty | None]:
+        """R of the whole vector and of its control, as if every entry were a layer's only one.
+
+        That is what they are where R and U treat every entry by itself; None elsewhere.
+        """
+        problem = self.problem
+        if not (self.entrywise and problem.penalty.convex and self.range is None):
+            return None, None
+        parts = [(self.shape, problem.penalty), *((shape, p) for _, shape, p, _ in self.parts)]
+        if not all(p.convex for _, p in parts):
+            return None, None
+
+        def flat(parts: list) -> Penalty:
+            def entries(name: str) -> np.ndarray:
+                told = [(getattr(p, name), shape) for shape, p in parts]
+                if len(told) == 1 and told[0][0].ndim == 0:
+                    return told[0][0]
+                return np.concatenate([np.broadcast_to(a, shape).ravel() for a, shape in told])
+
+            return Penalty(**{name: entries(name) for name in ("l1", "l2", "lower", "upper")})
+
+        control = flat(parts[:1])
+        return (flat(parts) if self.parts else control), control
+
     def _each(self, function, *vectors: np.ndarray, stretch: float = 1.0) -> np.ndarray:
         """Apply function(penalty, its weight, parts of the vectors) to each part of the vector."""
-        if self.size == self.controls:
-            alone = function(
-                self.problem.penalty, stretch, *(v.reshape(self.shape) for v in vectors)
-            )
-            return alone.flatten()  # never the vector that was given
+        whole, _ = self._flat
+        if whole is not None:
+            return function(whole, 1.0, *vectors).copy()  # never the vector that was given
         out = np.empty(self.size)
         heads = [self.control(v) for v in vectors]
         out[: self.controls] = function(self.problem.penalty, stretch, *heads).ravel()
@@ -229,6 +253,9 @@ class Reduced:
 
         Where the horizon is free, R counts as often as the new horizon says.
         """
+        whole, _ = self._flat
+        if whole is not None:
+            return whole.argmax(z, rho)
         stretch = 1.0
         if self.range is not None:
             stretch = self.range.argmax(z[None, -1:], rho).item()
@@ -261,6 +288,11 @@ class Reduced:
             sums, self.control(g) - beta * self.control(v),
             stretch * float(problem.penalty.kinetic), beta + rho, np.finfo(problem.dtype).eps,
         )  # fmt: skip
+
+    @property
+    def curved(self) -> bool:
+        """Whether curvature is known at a point: that of the kinetic energy."""
+        return self.problem.model.gram is not None
 
     def preconditioned(self, point: Point, a: np.ndarray) -> np.ndarray:
         """Return a over the curvature that is known at a point, kappa G + beta, in units of its mean.
@@ -310,6 +342,9 @@ class Reduced:
 
         The energy l2/2 |v|^2 divides by 1 + gamma l2; that is what is undone.
         """
+        whole, _ = self._flat
+        if whole is not None:
+            return (1.0 + gamma * whole.l2) * move
         return self._each(
             lambda penalty, c, part: (1.0 + gamma * c * penalty.l2) * part,
             move,
@@ -425,6 +460,11 @@ class Reduced:
 
     def gap(self, v: np.ndarray, g: np.ndarray, sums: np.ndarray | None = None) -> float:
         """Hamiltonian gap sum_k h_k D_k of the control; NaN where the maximum is infinite."""
+        _, penalty = self._flat
+        if penalty is not None and penalty.coercive and not self.curved:
+            z = g[: self.controls]
+            gains = penalty.gains(z, penalty.argmax(z, 0.0), v[: self.controls])
+            return float(np.add.reduce(self.metric[: self.controls] * gains))
         return float((self.problem.metric * self.layer_gaps(v, g, sums)).sum())
 
 

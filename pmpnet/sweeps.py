@@ -23,7 +23,7 @@ from . import checks
 from .dynamics.base import Dynamics, even
 from .losses import Loss
 from .schemes import Scheme
-from .team import team, wait_for
+from .team import LOOKS, team, wait_for
 
 if TYPE_CHECKING:
     from .expressions import Map, Sums
@@ -38,10 +38,13 @@ LONGEST_BLOCK, SHORTEST_BLOCK = 1024, 256
 # Chunks are what threads share. Each has sums of its own, (N, c) numbers: many chunks balance
 # better, few cost less memory.
 MOST_CHUNKS, FEWEST_CHUNKS, CHUNK_ENTRIES = 64, 8, 1 << 21
-# A second thread comes some 20 microseconds late (more where it sleeps); one thread does some 70
-# Gflop/s of this count: below 80 microseconds of work a second one does not pay.
-PARALLEL_FLOPS = 5.5e6
+# A second thread comes some 7 microseconds late (more where it sleeps); one thread does some 70
+# Gflop/s of this count: below 20 microseconds of work a second one does not pay. Measured in
+# microseconds, one thread and two: d = 2, 20 layers, 512 samples, 1.1e6: 30, 27; 1000, 2.1e6: 44, 35;
+# d = 8, 10 layers, 512, 3.6e6: 66, 46; 1000, 7e6: 122, 75.
+PARALLEL_FLOPS = 1.5e6
 
+ALLOWED = nullcontext()  # of overflow: double precision has none to allow
 OURS = "loss"  # begins the text of one of our own losses, then its code, then "readout"
 
 _threads: int | None = None
@@ -101,8 +104,11 @@ def plan(samples: int, state_bytes: int, tape_bytes: int, control_entries: int) 
     """
     block = min(STATE_BYTES // state_bytes, TAPE_BYTES // tape_bytes) // 32 * 32
     block = min(max(block, SHORTEST_BLOCK), LONGEST_BLOCK)
-    # even blocks: 1100 samples are 2 blocks of 560, not one of 1024 and one nearly empty
-    block = min(block, ceil(samples / ceil(samples / block) / 16) * 16)
+    # blocks of one length: 1100 samples are 2 of 560, not one of 1024 and one nearly empty; and an
+    # even number of them, for two threads
+    blocks = ceil(samples / block)
+    blocks += blocks % 2 if samples >= 2 * SHORTEST_BLOCK else 0
+    block = min(block, ceil(samples / blocks / 16) * 16)
     blocks = ceil(samples / block)
     most = min(max(CHUNK_ENTRIES // control_entries, FEWEST_CHUNKS), MOST_CHUNKS)
     per_chunk = ceil(blocks / most)
@@ -261,6 +267,7 @@ class Sweeper:
         self._workspaces: dict[tuple, object] = {}
         self._fixed_records: list[object | None] = [None, None]
         self._last_extras: tuple[Multipliers | None, object | None] = None, None
+        self._last_samples: tuple[Samples | None, tuple | None] = None, None
         self._lock = threading.Lock()
         self._nothing = _frozen(np.empty((0, 0), self.dtype))
         self._no_rows, self._no_trajectory = (np.empty((0,) * n, self.dtype) for n in (2, 3))
@@ -311,17 +318,16 @@ class Sweeper:
         self.prepare(samples, u, readouts)
         kernel, entry_point, function, system, tableau = self._compiled
         N, M, d = self.intervals, samples.count, self.dynamics.dim
-        cut = plan(M, *self._bytes_per_sample, N * self.dynamics.controls)
-        with self._overflow_allowed():
+        data, cut, several = self._samples_record(samples)
+        with self._overflow_allowed:
             u = _frozen(np.ascontiguousarray(u, self.dtype))
             records = [self._loss_record(i, readouts[i]) for i in (0, 1)]
         whole = N + 1, M, d
-        entries = even(max(self.outputs)) * (even(d) + 1)
         result = kernel.Result(
             np.zeros((cut.chunks, 3)),
             np.zeros((cut.chunks, len(self.extras.coefficients))),
             np.zeros((cut.chunks, N, u.shape[1]) if backward else (0, 0, 0)),
-            np.zeros((cut.chunks, 2, entries)),
+            np.zeros((cut.chunks, 2, self._readout_entries)),
             np.empty(whole, self.dtype) if states else self._no_trajectory,
             np.empty(whole, self.dtype) if costates else self._no_trajectory,
             np.empty((M, d), self.dtype) if final else self._no_rows,
@@ -329,23 +335,21 @@ class Sweeper:
             np.zeros((cut.chunks, N, self.extras.sums.count) if sums else (0, 0, 0)),
         )
         extras = self._extras_record(multipliers)
-        x, y_terminal, y_running, theta, weights = samples.arrays
-        if self.losses[0] is None:  # the blocks have no room for targets that nothing reads
-            y_terminal = self._nothing
-        if self.losses[1] is None:
-            y_running = self._nothing
-        if theta.shape[1] != self.parameters:  # the first ones are the system's
-            theta = _frozen(np.ascontiguousarray(theta[:, : self.parameters]))
-        data = kernel.Samples(x, y_terminal, y_running, theta, weights)
-        alone = cut.chunks == 1 or M * self._flops_per_sample <= PARALLEL_FLOPS
-        threads = 1 if alone else min(get_num_threads(), cut.chunks)
-
+        threads = min(get_num_threads(), cut.chunks) if several else 1
         helpers = team(threads - 1) if threads > 1 else None
         counts = np.zeros(2, np.int64)
 
         def arguments(i: int) -> tuple:
-            calls = helpers.calls if helpers and i == 0 else self._no_calls
-            share = kernel.Share(counts, cut.chunks, cut.blocks_per_chunk, calls)
+            calls = own = self._no_calls
+            after = 0
+            if helpers and i == 0:
+                calls = helpers.calls
+            elif helpers:
+                own = helpers.calls[i - 1 : i]
+                after = int(own[0]) + 2  # this round's call is the next one
+            share = kernel.Share(
+                counts, cut.chunks, cut.blocks_per_chunk, calls, own, after, LOOKS
+            )  # fmt: skip
             work = self._workspace(i, cut.block, backward)
             return (
                 system, u, self.times, tableau, *records, self.running_weight, extras, data, backward,
@@ -362,9 +366,8 @@ class Sweeper:
             self._entry(*each[0])
             if helpers:
                 wait_for(counts, cut.chunks)
-        costs = _in_order(result.cost)
         return Round(
-            *map(float, costs),
+            *_in_order(result.cost).tolist(),
             _in_order(result.integrals),
             _in_order(result.g) if backward else None,
             self._readout_gradients(records, readouts, result) if backward else (None, None),
@@ -436,9 +439,15 @@ class Sweeper:
     def _flops_per_sample(self) -> float:
         return float(self.intervals * self.scheme.stages * self.dynamics.work)
 
+    @property
     def _overflow_allowed(self):
         """What single precision cannot hold is infinite, and the cost will say so."""
-        return nullcontext() if self.dtype == np.float64 else np.errstate(over="ignore")
+        return ALLOWED if self.dtype == np.float64 else np.errstate(over="ignore")
+
+    @cached_property
+    def _readout_entries(self) -> int:
+        """How many numbers the gradient of a trained readout takes, at most."""
+        return even(max(self.outputs)) * (even(self.dynamics.dim) + 1)
 
     def _workspace(self, thread: int, block: int, backward: bool):
         key = thread, block, backward
@@ -494,6 +503,31 @@ class Sweeper:
 
         rows = 0 if bounded is None else bounded.map.rows
         return constraints.scratch(self.dynamics.dim, rows, block, self.dtype)
+
+    def _samples_record(self, samples: Samples) -> tuple:
+        """Return what the kernel reads of samples, how they are cut, and if threads share them.
+
+        Made anew with other samples.
+        """
+        known, record = self._last_samples
+        if known is samples:
+            return record
+        from .kernels import sweep
+
+        x, y_terminal, y_running, theta, weights = samples.arrays
+        if self.losses[0] is None:  # the blocks have no room for targets that nothing reads
+            y_terminal = self._nothing
+        if self.losses[1] is None:
+            y_running = self._nothing
+        if theta.shape[1] != self.parameters:  # the first ones are the system's
+            theta = _frozen(np.ascontiguousarray(theta[:, : self.parameters]))
+        data = sweep.Samples(x, y_terminal, y_running, theta, weights)
+        M, entries = samples.count, self.intervals * self.dynamics.controls
+        cut = plan(M, *self._bytes_per_sample, entries)
+        several = cut.chunks > 1 and M * self._flops_per_sample > PARALLEL_FLOPS
+        record = data, cut, several
+        self._last_samples = samples, record
+        return record
 
     def _extras_record(self, multipliers: Multipliers | None):
         """Return what the kernel reads of integrals and constraints; made anew with multipliers."""

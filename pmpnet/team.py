@@ -21,8 +21,9 @@ NAP = 50e-6  # seconds
 class Team:
     """Helpers, each a thread with a queue of tasks.
 
-    A task is a function of the helper's number, from 1. It is put into the queue first; what
-    calls the helper at once is its count in ``calls``, which a kernel raises.
+    A task is a function of the helper's number, from 1. It is put into the queue first; a helper
+    that still is in the last round's kernel, where it looks out for the next one, is called by its
+    count in ``calls``, which this round's kernel raises.
 
     Attributes
     ----------
@@ -44,13 +45,8 @@ class Team:
             queue.put(task)
 
     def _stand_by(self, i: int) -> None:
-        from .kernels.sharing import wait
-
         queue = self.tasks[i]
         while True:
-            called = int(self.calls[i])  # read first: a task is posted before its call
-            if queue.empty():
-                wait(self.calls, i, called + 1, LOOKS)
             task = queue.get()
             # a helper that fails, for want of memory, leaves its chunks to the others
             with suppress(Exception):

@@ -293,3 +293,19 @@ def test_coercive_needs_every_part():
     assert reduced_problem(L2(1.0), readout_cost=L2(1.0))[0].coercive
     assert not reduced_problem(L2(1.0))[0].coercive  # the readout may grow without a price
     assert not reduced_problem(readout_cost=L2(1.0))[0].coercive
+
+
+def test_the_gap_of_a_sum_over_entries_is_that_over_layers():
+    """Where every entry stands for itself the gap is added up entry by entry."""
+    for cost in (L2(0.3), L1(0.2) + L2(0.5) + Box(-1, 1), Box(-0.5, 2.0)):
+        reduced, v, g = reduced_problem(cost, readout_cost=L2(0.1))
+        v = reduced.project(v)
+        layers = float((reduced.problem.metric * reduced.layer_gaps(v, g)).sum())
+        assert layers > 0
+        assert reduced.gap(v, g) == pytest.approx(layers, rel=1e-12)
+    assert np.isnan(Reduced(reduced_problem(L1(0.2))[0].problem).gap(v, g))
+
+
+def test_what_is_given_back_is_never_what_was_given():
+    reduced, v, _ = reduced_problem(Zero())
+    assert not np.shares_memory(reduced.project(v), v)

@@ -1,14 +1,15 @@
 """How threads share the chunks of a round: whoever is free takes the next one.
 
 A helper that wakes up late takes fewer chunks, and one that does not come takes none. Who swept
-a chunk leaves no trace in its sums. Between rounds a helper looks out for the next one for a
-while, without Python's lock: waking a sleeping thread takes as long as a small round.
+a chunk leaves no trace in its sums. Who has nothing to do looks out for a while, without Python's
+lock, for the last chunk or for the next round: waking a sleeping thread takes as long as a small
+round, and who asks for Python's lock while another has it is put to sleep.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
@@ -18,14 +19,17 @@ from .jit import CALL_OPTIONS, compiled
 class Share(NamedTuple):
     """What threads share in a round.
 
-    ``counts`` are the chunks begun and the chunks done; ``calls`` has a count for every helper,
-    which rises to call it.
+    ``counts`` are the chunks begun and the chunks done. Who calls raises the count of every
+    helper in ``calls``; a helper looks out for its ``own`` count to become ``next``.
     """
 
     counts: np.ndarray  # (2,)
     chunks: int
     blocks: int  # of a chunk
     calls: np.ndarray  # (helpers,), or (0,) for a helper
+    own: np.ndarray  # (1,) of a helper, or (0,)
+    next: int
+    looks: int  # how often a thread looks before it gives up
 
 
 def add_one(counts, i):
@@ -71,10 +75,25 @@ def _(counts, i):
     return lambda counts, i: _read(counts, i)
 
 
-@compiled("wait")
-def wait(counts, i, least, looks):
+@njit(**CALL_OPTIONS)
+def look(counts, i, least, looks):
     """Look at a count until it is large enough, or so many times; return whether it is."""
     for _ in range(looks):  # noqa: SIM110 - numba has no generators here
         if read(counts, i) >= least:
             return True
     return False
+
+
+@compiled("wait")
+def wait(counts, i, least, looks):
+    """Look, called from Python."""
+    return look(counts, i, least, looks)
+
+
+@njit(**CALL_OPTIONS)
+def stand_by(share):
+    """Look out for the last chunk, as a helper for the next call."""
+    if share.own.size > 0:
+        look(share.own, 0, share.next, share.looks)
+    else:
+        look(share.counts, 1, share.chunks, share.looks)

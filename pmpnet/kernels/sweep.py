@@ -33,7 +33,7 @@ from numba import njit
 
 from .blocks import add_combination, add_scaled, combine, copy, fill
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
-from .sharing import Share, add_one  # noqa: F401 - the seam takes Share from here
+from .sharing import Share, add_one, stand_by  # noqa: F401 - the seam takes Share from here
 
 
 class Tableau(NamedTuple):
@@ -332,5 +332,6 @@ def build(
                 add_readout(work.terminal, result.readout[chunk, 0])
                 add_readout(work.running, result.readout[chunk, 1])
             add_one(share.counts, 1)
+        stand_by(share)
 
     return sweep

@@ -13,6 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -370,10 +371,10 @@ def _iterate(
                 try:
                     with np.errstate(all="ignore"):  # what overflows is judged, not warned of
                         step = next(steps)
+                        record.add(step, max_iter)
                 except StopIteration as end:
                     record.stop(STALLED, end.value or "the method ended.")
                     break
-                record.add(step, max_iter)
                 if step.point is not None:
                     bar.advance(record)
                     if callback is not None and callback(record.rows[-1].copy()):
@@ -458,9 +459,8 @@ class _Record:
     def _judge(self, step: Step) -> None:
         reduced, point = self.reduced, step.point
         finite = point.finite
-        with np.errstate(all="ignore"):
-            gap = reduced.gap(point.v, point.g, point.sums) if finite else np.nan
-            residual = reduced.residual(point.v, point.g) if finite else np.nan
+        gap = reduced.gap(point.v, point.g, point.sums) if finite else np.nan
+        residual = reduced.residual(point.v, point.g) if finite else np.nan
         row = np.array(
             (point.price, gap, residual, step.rho, reduced.sweeps, self.seconds),
             dtype=HISTORY,
@@ -491,7 +491,7 @@ class _Record:
     def bound(self) -> float:
         """What the residual must come below."""
         first = self.rows[0]["residual"] if self.scale is None else self.scale
-        return self.tol * max(1.0, first if np.isfinite(first) else 1.0)
+        return self.tol * max(1.0, first if isfinite(first) else 1.0)
 
     def solution(self, problem: Problem) -> Solution:
         """Give back the best iterate."""
