@@ -88,27 +88,28 @@ INPUTS = (
     ("read(tape, {0}, m)", False),
     ("u[{0}]", True),
     ("read(theta, {0}, m)", False),
-    ("read(costate, {0}, m)", False),
+    ("read(P, {0}, m)", False),
 )
 MOST_ROWS = 10**6  # of a map in a file: room is made for them before anything else is known
 CALLS, CALL_FLOPS = ("math.", "exp(", "tanh("), 30.0  # of an elementary function, roughly
 
-# X may be out, and P may be out: the loops read from the tape and from a copy of P
+# The loops write no block that they read: X is read from the tape, and a base that is out is copied
 FIELD = """\
-def field(system, t, theta, u, a, X, tape, out, w):
+def field(system, t, theta, u, a, X, tape, s, base, out, w):
     real = X.dtype.type
     a = a * system.scale[0]
     copy(X, tape)
+    if same(base, out):
+        copy(base, w.base)
+        base = w.base
 {before}
     for m in range(X.shape[1]):
 {inside}
 """
 PULLBACK = """\
-def pullback(system, t, theta, u, a, P, tape, out, g, w):
+def pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w):
     real = P.dtype.type
-    a = a * system.scale[0]
-    costate = w.P
-    copy(P, costate)
+    a, b = a * system.scale[0], b * system.scale[0]
 {before}
     for m in range(P.shape[1]):
 {inside}
@@ -193,31 +194,36 @@ def _assignments(lines: Instructions) -> tuple[list[str], list[str]]:
     return before, inside
 
 
-def kernel_text(field: Instructions, pullback: Instructions, dim: int) -> str:
+def kernel_text(field: Instructions, pullback: Instructions, rows: int, dim: int) -> str:
     """Return the source of the field and of the pullback, for `pmpnet.kernels.generated`.
 
-    Result i of ``pullback`` is entry i of (drhs/dx)' P for i < dim, and entry i - dim of
+    The field has so many ``rows``. Result i of ``pullback`` is entry i of (drhs/dx)' P for i < dim, and entry i - dim of
     (drhs/du)' P from there on.
     """
 
     def block(lines: list[str], depth: int) -> str:
         return "\n".join(4 * depth * " " + line for line in lines)
 
-    def store(row: int, line: int) -> str:
-        return f"add(out, {row}, m, a * w{line})"
+    def stores(results: list[tuple[int, int]], rows: int) -> list[str]:
+        line = dict(results)
+        return [
+            f"write(out, {row}, m, s * read(base, {row}, m)"
+            + (f" + a * w{line[row]})" if row in line else ")")
+            for row in range(rows)
+        ]
 
     before, inside = _assignments(field)
-    inside += [store(row, line) for row, line in field.results]
+    inside += stores(field.results, rows)
     text = FIELD.format(before=block(before, 1), inside=block(inside or ["pass"], 2))
 
     before, inside = _assignments(pullback)
-    inside += [store(row, line) for row, line in pullback.results if row < dim]
+    inside += stores([(row, line) for row, line in pullback.results if row < dim], dim)
     # one sum per control, even where they outnumber the registers: measured at 14, 72 and 272
     # controls, spilling sums beats computing what they share several times
     sums = [(row - dim, line) for row, line in pullback.results if row >= dim]
     before += [f"g{i} = real(0)" for i, _ in sums]
     inside += [f"g{i} += w{line}" for i, line in sums]
-    after = [f"g[{i}] += system.scale[0] * g{i}" for i, _ in sums]
+    after = [f"g[{i}] += b * g{i}" for i, _ in sums]
     return text + PULLBACK.format(
         before=block(before, 1), inside=block(inside or ["pass"], 2), after=block(after, 1)
     )
@@ -268,7 +274,7 @@ class Map:
     @cached_property
     def text(self) -> str:
         """The source of the two kernels."""
-        return kernel_text(self.field, self.pullback, self.dim)
+        return kernel_text(self.field, self.pullback, self.rows, self.dim)
 
     def depends_on(self, symbols: SX) -> bool:
         """Tell whether an entry of the map depends on any of these symbols."""
@@ -412,10 +418,9 @@ class Sums:
         self.places = np.full(value.numel(), self.count)
         for row, line in lines.results:
             self.places[row] = order[line]
-        w, dim = SX.sym("w"), inputs[1].numel()
-        summed = casadi.vertcat(SX(dim, 1), value[list(first.values())] * w)
-        made = casadi.Function("sums", [*inputs, w], [summed])
-        self.text = kernel_text(Instructions([], [], [], []), instructions(made), dim)
+        w = SX.sym("w")
+        made = casadi.Function("sums", [*inputs, w], [value[list(first.values())] * w])
+        self.text = kernel_text(Instructions([], [], [], []), instructions(made), 0, 0)
 
 
 # ----------------------------------------------------------------- what users write in CasADi

@@ -7,11 +7,47 @@ transpose, so that costates are exact for every scheme (Hager 2000; Sanz-Serna 2
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
+
+
+class ByStates(NamedTuple):
+    """A step of an explicit scheme without slopes: from X_0 to X_m, which is the next step's X_0.
+
+    X_i = sum over j < i of A_ij X_j + b_i h f(X_at(i)). Runge and Kutta's step, say::
+
+        X_1 = X_0 + h/2 f(X_0),  X_2 = X_0 + h/2 f(X_1),  X_3 = X_0 + h f(X_2),
+        X_4 = (-X_0 + X_1 + 2 X_2 + X_3) / 3 + h/6 f(X_3)
+
+    Every state is made in one pass over memory from what f needs anyway, and the transpose is of
+    the same form: P_j = sum over i > j of A_ij P_i + b_i h f'(X_j)' P_i where at(i) = j.
+
+    Attributes
+    ----------
+    A : ndarray, shape (m+1, m+1)
+        Row 0 is zero.
+    b : ndarray, shape (m+1,)
+        Zero where f takes no part.
+    stage : ndarray, shape (m+1,)
+        Which stage's slope it is: -1 where f takes no part.
+    at : ndarray, shape (m+1,)
+        The state f is evaluated at; -1 where f takes no part.
+
+    References
+    ----------
+    C.-W. Shu, S. Osher, Efficient implementation of essentially non-oscillatory shock-capturing
+    schemes, Journal of Computational Physics, 1988 (such forms of a step).
+    """
+
+    A: np.ndarray
+    b: np.ndarray
+    stage: np.ndarray
+    at: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -68,6 +104,56 @@ class Scheme:
     def c(self) -> np.ndarray:
         """Times of the stages within a step, as fractions of it."""
         return self.A.sum(axis=1)
+
+    @cached_property
+    def by_states(self) -> ByStates:
+        """The same step, said by its states.
+
+        Examples
+        --------
+        >>> HEUN.by_states.A
+        array([[0. , 0. , 0. ],
+               [1. , 0. , 0. ],
+               [0.5, 0.5, 0. ]])
+        """
+        s = self.stages
+        stages = np.column_stack([np.ones(s), self.A])  # over x and the slopes h k_1 to h k_s
+        step = np.append(1.0, self.b)
+        used = np.abs(self.A).sum(axis=0) + np.abs(self.b) > 0  # the other slopes serve nobody
+        made, rows, b, stage, at = [stages[0]], [[]], [0.0], [-1], [-1]
+
+        def add(target: np.ndarray, slope: int, point: int) -> None:
+            """Make a state, with a slope that no state before it has."""
+            rest, factors = target.copy(), np.zeros(len(made))
+            weight = target[slope + 1] if slope >= 0 else 0.0
+            if slope >= 0:
+                rest[slope + 1] = 0.0
+            for j in range(len(made) - 1, -1, -1):
+                newest = stage[j] + 1  # only this one, and those after it, have that slope
+                if made[j][newest] != 0 and (j == 0 or stage[j] >= 0):
+                    factors[j] = rest[newest] / made[j][newest]
+                    rest = rest - factors[j] * made[j]
+            made.append(target)
+            rows.append(factors)
+            b.append(weight)
+            stage.append(slope)
+            at.append(point)
+
+        point = 0
+        for i in range(s):
+            target = stages[i + 1] if i + 1 < s else step
+            if not used[i]:
+                add(target, -1, -1)
+            elif target[i + 1] != 0:
+                add(target, i, point)
+            else:  # it is wanted later: the slope by itself, and the next state without it
+                add(np.eye(s + 1)[i + 1], i, point)
+                add(target, -1, -1)
+            point = len(made) - 1
+        A = np.zeros((len(made), len(made)))
+        for i, factors in enumerate(rows):
+            A[i, : len(factors)] = factors
+        return ByStates(A, np.array(b), np.array(stage), np.array(at))
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -28,12 +28,13 @@ from .team import LOOKS, team, wait_for
 if TYPE_CHECKING:
     from .expressions import Map, Sums
 
-# Every layer of a block costs some 150 nanoseconds beside its arithmetic, so blocks are long: as long
-# as their states stay in a core's first cache, and what they keep for the way back in the last one.
-# Measured in nanoseconds per sample and layer, 20 layers: d = 2, blocks of 512, 1008: 1.74, 1.62; d = 4,
-# of 256, 512, 720, 1008: 3.9, 3.6, 3.6, 3.9; d = 8, of 128, 256, 384, 720: 10.7, 9.6, 9.9, 10.4; d = 16,
-# of 128, 256, 384: 31, 32, 32. Heun at d = 2, of 256, 512, 720, 1008: 4.3, 3.9, 4.0, 4.3.
-STATE_BYTES, TAPE_BYTES = 16 * 1024, 8 * 1024 * 1024
+# Every layer of a block costs some 60 nanoseconds beside its arithmetic (d = 2; 300 at d = 8), so blocks
+# are long: as long as their states stay in a core's first cache. Measured in nanoseconds per sample and
+# layer, 20 layers: d = 2, blocks of 512, 1008: 1.74, 1.62; d = 4, of 256, 512, 720, 1008: 3.9, 3.6, 3.6,
+# 3.9; d = 8, of 128, 256, 384, 720: 10.7, 9.6, 9.9, 10.4; d = 16, of 128, 256, 384: 31, 32, 32. Heun at
+# d = 2, of 256, 512, 720, 1008: 4.0, 3.5, 3.5, 3.8. What they keep for the way back may leave the last
+# cache: d = 2, 10,000 layers, of 256, 512, 1024: 3.1, 2.5, 2.3; only memory bounds it.
+STATE_BYTES, TAPE_BYTES = 16 * 1024, 256 * 1024 * 1024
 LONGEST_BLOCK, SHORTEST_BLOCK = 1024, 256
 # Chunks are what threads share. Each has sums of its own, (N, c) numbers: many chunks balance
 # better, few cost less memory.
@@ -316,7 +317,7 @@ class Sweeper:
             Of the problem's constraints; without them, none counts.
         """
         self.prepare(samples, u, readouts)
-        kernel, entry_point, function, system, tableau = self._compiled
+        kernel, entry_point, function, system, steps = self._compiled
         N, M, d = self.intervals, samples.count, self.dynamics.dim
         data, cut, several = self._samples_record(samples)
         with self._overflow_allowed:
@@ -352,7 +353,7 @@ class Sweeper:
             )  # fmt: skip
             work = self._workspace(i, cut.block, backward)
             return (
-                system, u, self.times, tableau, *records, self.running_weight, extras, data, backward,
+                system, u, self.times, steps, *records, self.running_weight, extras, data, backward,
                 share, work, result,
             )  # fmt: skip
 
@@ -395,13 +396,19 @@ class Sweeper:
         from .kernels import jit
         from .kernels import sweep as kernel
 
-        A, b, c = (np.array(a, self.dtype) for a in (self.scheme.A, self.scheme.b, self.scheme.c))
+        A, b, stage, at = self.scheme.by_states
+        odd = A[:, ::-1] if len(b) > 2 else A  # every other step lies backwards, or in place
+        of = np.full(len(b), -1)
+        of[at[stage >= 0]] = np.flatnonzero(stage >= 0)
+        time, weight = (np.append(a, 0.0)[stage] for a in (self.scheme.c, self.scheme.b))
+        real = (np.array(a, self.dtype) for a in ([A, odd], [A.T, A.T[:, ::-1]], b))
+        steps = kernel.Steps(*real, at, of, *(np.array(a, self.dtype) for a in (time, weight)))
         name, field, pullback = self.dynamics.kernels()
         texts = [self._cost_text(cost, name) for cost in self.losses]
         texts += [b and b.map.text for b in (self.extras.terminal, self.extras.path)]
         texts.append(self.extras.sums and self.extras.sums.text)
         family, record = _family(name, field, pullback, *texts), self.dynamics.record(self.dtype)
-        return kernel, jit.entry_point, family, record, kernel.Tableau(A, b, c, np.ones_like(b))
+        return kernel, jit.entry_point, family, record, steps
 
     @staticmethod
     def _cost_text(cost: Loss | None, family: str) -> str | None:
@@ -412,10 +419,10 @@ class Sweeper:
         """
         if cost is not None and cost.map is not None:
             return cost.map.text
-        if not family.startswith("symbolic"):
-            return None
         if cost is None:
             return f"{OURS} 0"
+        if not family.startswith("symbolic"):
+            return None
         return f"{OURS} {cost.code}" + (" readout" if cost.readout is not None else "")
 
     @cached_property
@@ -458,8 +465,8 @@ class Sweeper:
     def _new_workspace(self, block: int, kept: int):
         from .kernels import generated, memory, sweep
 
-        d, stages, dtype = even(self.dynamics.dim), self.scheme.stages, self.dtype
-        several = stages if stages > 1 else 0
+        d, dtype = even(self.dynamics.dim), self.dtype
+        states = len(self.scheme.by_states.b) - 1
         running = kept if self.losses[1] is not None else 0
         nodes = self.intervals + 1 if self.extras.path is not None else 0
 
@@ -468,14 +475,10 @@ class Sweeper:
 
         q_terminal, q_running = self.outputs
         return sweep.Workspace(
-            X=zeros(d, block),
-            P=zeros(d, block),
-            Y=zeros(d, block),
-            V=zeros(d, block),
-            K=zeros(several, d, block),
-            Xi=zeros(several, d, block),
-            tape=zeros(kept, stages, self.dynamics.tape_rows, block),
-            slope=zeros(running, stages, d, block),
+            X=zeros(states + 1, d, block),
+            base=zeros(d, block),
+            tape=zeros(kept, states, self.dynamics.tape_rows, block),
+            slope=zeros(running, states, d, block),
             w=zeros(block),
             w_stage=zeros(block),
             y_terminal=zeros(max(q_terminal, 1), block),
@@ -486,7 +489,7 @@ class Sweeper:
             running=self._loss_scratch(1, block),
             at_end=self._terms_scratch(self.extras.terminal, block),
             on_path=self._terms_scratch(self.extras.path, block),
-            sums=generated.scratch(1, block if self.extras.sums else 0, dtype),
+            sums=generated.sums_scratch(block if self.extras.sums else 0, dtype),
             nodes=zeros(nodes, d, block),
             no_g=zeros(self.dynamics.controls),
         )

@@ -22,6 +22,21 @@ def add_affine(A, b, S, out):
 
 
 @njit
+def affine_from(A, b, S, s, base, out):
+    blocks.affine_from(A, b, S, s, base, out)
+
+
+@njit
+def combine(factors, given, target):
+    blocks.combine(factors, given, target)
+
+
+@njit
+def weighted_sum(a, one, b, other, target):
+    blocks.weighted_sum(a, one, b, other, target)
+
+
+@njit
 def multiply(A, S, out):
     blocks.multiply(A, S, out)
 
@@ -72,6 +87,38 @@ def test_add_affine(dtype, B):
         A_, b_, S_, out_ = wide(A, b, S, out)
         add_affine(A, b, S, out)
         near(out, out_ + A_ @ S_ + b_[:, None], r)
+
+
+@pytest.mark.parametrize("B", [8, 24])
+def test_affine_from(dtype, B):
+    for n, r in SIZES:
+        A, b, S = random(dtype, n, r), random(dtype, n), random(dtype, r, B, seed=1)
+        base, out = random(dtype, n, B, seed=2), np.full((n, B), np.nan, dtype)
+        A_, b_, S_, base_ = wide(A, b, S, base)
+        affine_from(A, b, S, dtype(-0.5), base, out)
+        near(out, -0.5 * base_ + A_ @ S_ + b_[:, None], r)
+        affine_from(A, b, S, dtype(1), base, base)  # in place
+        near(base, base_ + A_ @ S_ + b_[:, None], r)
+
+
+def test_combine(dtype):
+    """No block, one, pairs and an odd one are added; what counts 0 is not read."""
+    given = random(dtype, 6, 2, 8)
+    for factors in ([0] * 6, [0, 0, 3, 0, 0, 0], [1, 0, -2, 0, 0, 0], [1, 2, 3, 0, 0, 4], range(6)):
+        factors, target = np.array(factors, dtype), np.full((2, 8), np.nan, dtype)
+        known = np.where(factors[:, None, None] == 0, dtype(np.nan), given)
+        exact = np.tensordot(*wide(factors, given), 1)
+        combine(factors, known, target)
+        near(target, exact, 60)
+
+
+def test_weighted_sum(dtype):
+    one, other, target = (random(dtype, 3, 8, seed=i) for i in range(3))
+    one_, other_ = wide(one, other)
+    weighted_sum(dtype(2), one, dtype(-0.5), other, target)
+    near(target, 2 * one_ - 0.5 * other_, 1)
+    weighted_sum(dtype(1), one, dtype(-0.5), other, one)  # in place
+    near(one, one_ - 0.5 * other_, 1)
 
 
 @pytest.mark.parametrize("B", [8, 24])

@@ -50,18 +50,18 @@ def example(name, dim):
 
 @cache
 def driver(family, field, pullback):
-    """One stage forward and back as the sweep runs it; P is overwritten by what is added to it."""
+    """One state forward and back as the sweep runs it."""
 
     @njit(**{**jit.CALL_OPTIONS, "no_cpython_wrapper": False})
-    def run(record, t, theta, u, a, X, tape, out, P, g, w):
-        field(record, t, theta, u, a, X, tape, out, w)
-        pullback(record, t, theta, u, a, P, tape, P, g, w)
+    def run(record, t, theta, u, a, b, X, tape, s, base, out, P, back, g, w):
+        field(record, t, theta, u, a, X, tape, s, base, out, w)
+        pullback(record, t, theta, u, a, b, P, tape, s, P, back, g, w)
 
     return run
 
 
-def run_kernels(dynamics, x, u, P, a, aliased, dtype=np.float64):
-    """Return x or 1 + a f, P + a (df/dx)' P and 1 + sum (df/du)' P, as the kernels compute them."""
+def run_kernels(dynamics, x, u, P, a, aliased, dtype=np.float64, s=1.0, b=1.0):
+    """Return x or s + a f, s P + a (df/dx)' P and 1 + b sum (df/du)' P, by the kernels."""
     d = dynamics.dim
 
     def block(values):
@@ -69,14 +69,14 @@ def run_kernels(dynamics, x, u, P, a, aliased, dtype=np.float64):
         padded[:d] = values
         return padded
 
-    X, P = block(x), block(P)
-    out, g = X if aliased else block(np.ones((d, B))), np.ones(dynamics.controls)
-    tape = np.zeros((dynamics.tape_rows, B), dtype)
+    X, P, ones, back = block(x), block(P), block(np.ones((d, B))), block(np.full((d, B), np.nan))
+    base, out = (X, X) if aliased else (ones, block(np.full((d, B), np.nan)))
+    g, tape = np.ones(dynamics.controls), np.zeros((dynamics.tape_rows, B), dtype)
     driver(*dynamics.kernels())(
         dynamics.record(dtype), 0.0, np.zeros((0, B), dtype), np.asarray(u, dtype), dtype(a),
-        X, tape, out, P, g, dynamics.scratch(B, dtype),
+        dtype(b), X, tape, dtype(s), base, out, P, back, g, dynamics.scratch(B, dtype),
     )  # fmt: skip
-    return out[:d], P[:d], g
+    return out[:d], back[:d], g
 
 
 def drawn(dynamics, seed):
@@ -92,11 +92,12 @@ def test_kernels_compute_what_casadi_computes(name, dim, seed, aliased):
     dynamics, exact, _ = example(name, dim)
     x, u, P, a = drawn(dynamics, seed)
     value, dx, du = (part.full() for part in exact(x, u, P))
-    out, back, g = run_kernels(dynamics, x, u, P, a, aliased)
-    np.testing.assert_allclose(out, (x if aliased else 1.0) + a * value, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(back, P + a * dx, rtol=1e-12, atol=1e-12)
+    s, b = 1.0 if aliased else -0.6, 1.7
+    out, back, g = run_kernels(dynamics, x, u, P, a, aliased, s=s, b=b)
+    np.testing.assert_allclose(out, (x if aliased else s) + a * value, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(back, s * P + a * dx, rtol=1e-12, atol=1e-12)
     size = 1 + abs(du).sum(axis=1)
-    assert (abs(g - 1.0 - du.sum(axis=1)) <= 1e-12 * size).all()
+    assert (abs(g - 1.0 - b * du.sum(axis=1)) <= b * 1e-12 * size).all()
 
 
 @pytest.mark.parametrize("name", SYSTEMS + NEURONS)

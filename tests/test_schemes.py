@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pmpnet.schemes import EULER, HEUN, MIDPOINT, NAMED, RK4, Scheme, scheme
 
@@ -41,6 +44,48 @@ def test_order_is_what_it_says(s, equation):
     assert measured.min() > s.order - 0.15
     if equation == "both":
         assert measured[-1] == pytest.approx(s.order, abs=0.15)
+
+
+def by_states(s, f, x, h):
+    """Take a step as the sweep takes it."""
+    A, b, stage, at = s.by_states
+    X = [x]
+    for i in range(1, len(b)):
+        slope = f(s.c[stage[i]] * h, X[at[i]]) if at[i] >= 0 else 0.0
+        X.append(sum(A[i, j] * X[j] for j in range(i)) + b[i] * h * slope)
+    return X[-1]
+
+
+FEW = st.sampled_from([0.0, 0.0, 0.5, -0.25, 1.0])
+
+
+@st.composite
+def tableaux(draw):
+    """Tableaux with many zeros: of stages that nobody reads, or that only a later one does."""
+    s = draw(st.integers(1, 5))
+    A = np.tril(draw(arrays(float, (s, s), elements=FEW)), -1)
+    b = draw(arrays(float, s, elements=FEW))
+    b[draw(st.integers(0, s - 1))] += 1.0 - b.sum()
+    return Scheme("drawn", A, b, order=1)
+
+
+@given(st.sampled_from(ALL) | tableaux(), st.floats(0.01, 1.0))
+def test_the_states_take_the_step_of_the_tableau(s, h):
+    def f(t, x):
+        return np.cos(x + t) - np.array([0.3, -1.0]) * x
+
+    x = np.array([0.4, -1.3])
+    stepped = integrate(s, f, x, 0.0, h, 1)
+    np.testing.assert_allclose(by_states(s, f, x, h), stepped, rtol=0, atol=1e-13)
+
+
+def test_states_need_no_more_passes_than_stages():
+    for s in ALL:
+        _, b, stage, at = s.by_states
+        assert len(b) == s.stages + 1
+        assert (np.sort(stage[1:]) == np.arange(s.stages)).all()
+        assert (at[1:] == np.arange(s.stages)).all()
+    assert (np.count_nonzero(RK4.by_states.A, axis=1) == [0, 1, 1, 1, 4]).all()
 
 
 @pytest.mark.parametrize("s", ALL, ids=repr)

@@ -75,13 +75,14 @@ def reference(inputs, rhs):
 
 
 def driver(system):
-    """One stage forward and back as the sweep runs it; P is overwritten by what is added to it."""
+    """One state forward and back as the sweep runs it."""
     _, field, pullback = system.kernels()
 
     @njit(**{**jit.CALL_OPTIONS, "no_cpython_wrapper": False})
-    def run(record, t, theta, u, a, X, tape, out, P, g, w):
-        field(record, t, theta, u, a, X, tape, out, w)
-        pullback(record, t, theta, u, a, P, tape, P, g, w)
+    def run(record, t, theta, u, a, X, tape, base, out, P, back, g, w):
+        one = X.dtype.type(1)
+        field(record, t, theta, u, a, X, tape, one, base, out, w)
+        pullback(record, t, theta, u, a, one, P, tape, one, P, back, g, w)
 
     return run
 
@@ -94,14 +95,20 @@ def run_driver(system, run, t, x, u, theta, P, dtype, aliased=False):
         padded[: len(values)] = values
         return padded
 
-    X, P, out = block(x), block(P), block(np.ones((system.dim, B)))
-    g = np.ones(system.controls)
-    out = X if aliased else out
+    X, P, ones, nan = (
+        block(x),
+        block(P),
+        block(np.ones((system.dim, B))),
+        np.full((rows, B), np.nan),
+    )
+    g, back = np.ones(system.controls), nan.astype(dtype)
+    base, out = (X, X) if aliased else (ones, nan.astype(dtype))
     run(
         system.record(dtype), t, np.ascontiguousarray(theta, dtype), np.asarray(u, dtype),
-        dtype(0.25), X, np.zeros((rows, B), dtype), out, P, g, system.scratch(B, dtype),
+        dtype(0.25), X, np.zeros((rows, B), dtype), base, out, P, back, g,
+        system.scratch(B, dtype),
     )  # fmt: skip
-    return out[: system.dim], P[: system.dim], g
+    return out[: system.dim], back[: system.dim], g
 
 
 def expected(system, values, t, x, u, theta, P):
@@ -229,16 +236,21 @@ def test_the_text_of_random_expressions(entries, seed):
     x, P = rng.uniform(-2, 2, (2, 2, B))
     theta = rng.uniform(-2, 2, (1, B))
 
-    def add(block, i, m, value):
-        block[i, m] += value
+    def write(block, i, m, value):
+        block[i, m] = value
 
-    names = {**generated.NAMES, "read": lambda block, i, m: block[i, m], "add": add}
+    names = {**generated.NAMES, "read": lambda block, i, m: block[i, m], "write": write}
     names["copy"] = lambda source, target: np.copyto(target, source)
     exec(system.map.text, names)
-    tape, out, back, g = np.zeros((2, B)), np.zeros((2, B)), P.copy(), np.zeros(2)
+    tape, zero, (out, back), g = (
+        np.zeros((2, B)),
+        np.zeros((2, B)),
+        np.full((2, 2, B), np.nan),
+        np.zeros(2),
+    )
     record, w = system.record(float), system.scratch(B, float)
-    names["field"](record, t, theta, u, 0.25, x, tape, out, w)
-    names["pullback"](record, t, theta, u, 0.25, back, tape, back, g, w)
+    names["field"](record, t, theta, u, 0.25, x, tape, 1.0, zero, out, w)
+    names["pullback"](record, t, theta, u, 0.25, 1.0, P, tape, 1.0, P, back, g, w)
     value, dx, du, size = expected(system, reference(INPUTS, rhs), t, x, u, theta, P)
     np.testing.assert_allclose(out, value, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(back, P + dx, rtol=1e-12, atol=1e-12 * (1 + np.abs(dx).max()))

@@ -88,30 +88,30 @@ def activate(code, X, S, D):
 
 
 @njit(**BLOCK_OPTIONS)
-def add_activation_pullback(code, Q, S, D, out):
-    """Out += s'(X) Q, entry by entry."""
+def activation_pullback(code, S, D, c, base, Q):
+    """Q = c base + s'(X) Q, entry by entry."""
     real = Q.dtype.type
     for i in range(Q.shape[0]):
-        q, s, p = Q[i], S[i], out[i]
+        o, s, q = base[i], S[i], Q[i]
         if code == TANH:
             for m in range(q.size):
-                p[m] += q[m] * (real(1) - s[m] * s[m])
+                q[m] = c * o[m] + q[m] * (real(1) - s[m] * s[m])
         elif code == RELU:
             for m in range(q.size):
-                p[m] += q[m] if s[m] > real(0) else real(0)
+                q[m] = c * o[m] + (q[m] if s[m] > real(0) else real(0))
         elif code == LEAKY_RELU:
             for m in range(q.size):
-                p[m] += q[m] if s[m] > real(0) else real(LEAK) * q[m]
+                q[m] = c * o[m] + (q[m] if s[m] > real(0) else real(LEAK) * q[m])
         elif code == SIGMOID:
             for m in range(q.size):
-                p[m] += q[m] * s[m] * (real(1) - s[m])
+                q[m] = c * o[m] + q[m] * s[m] * (real(1) - s[m])
         elif code == IDENTITY:
             for m in range(q.size):
-                p[m] += q[m]
+                q[m] = c * o[m] + q[m]
         else:
             slope = D[i]
             for m in range(q.size):
-                p[m] += q[m] * slope[m]
+                q[m] = c * o[m] + q[m] * slope[m]
 
 
 def reference(code, x):

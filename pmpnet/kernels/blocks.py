@@ -18,10 +18,10 @@ double precision, 8: 107, 107, -; 16: 108, 100, -; 64: 108, 99, 55; 128: 110, 10
 """
 
 from llvmlite import ir
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from .jit import BLOCK_OPTIONS
+from .jit import BLOCK_OPTIONS, CALL_OPTIONS
 
 
 def hidden(i):
@@ -49,26 +49,62 @@ def _(i):
     return lambda i: _hidden(i)
 
 
+def same(a, b):
+    """Tell whether two blocks begin at the same place."""
+    return a.ctypes.data == b.ctypes.data
+
+
+@intrinsic
+def _same(typingctx, a, b):
+    def codegen(context, builder, signature, args):
+        one, other = (
+            context.make_array(kind)(context, builder, value).data
+            for kind, value in zip(signature.args, args, strict=True)
+        )
+        return builder.icmp_unsigned("==", one, other)
+
+    return types.boolean(a, b), codegen
+
+
+@overload(same, jit_options=BLOCK_OPTIONS)
+def _(a, b):
+    return lambda a, b: _same(a, b)
+
+
 @njit(**BLOCK_OPTIONS)
 def add_affine(A, b, S, out):
     """Out += A S + b."""
+    affine_from(A, b, S, A.dtype.type(1), out, out)
+
+
+@njit(**BLOCK_OPTIONS)
+def affine_from(A, b, S, s, base, out):
+    """Out = s base + A S + b; where base is out, s is 1."""
     n, r = A.shape
     zero = A.dtype.type(0)
     n4, r4 = n - n % 4, r - r % 4
+    added = same(base, out)  # as one block they need less of the cache
     for patch in range(0, n4, 4):
         i = hidden(patch)
         b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
-        for j in range(0, r4, 4):
+        begin = 0
+        if r4 > 0 and not added:
+            _from_4x4(A, b, S, s, base, out, i)
+            begin = 4
+        for j in range(begin, r4, 4):
+            if j > 0:
+                b0 = b1 = b2 = b3 = zero  # added once
             _add_4x4(A, b0, b1, b2, b3, S, out, i, j)
-            b0 = b1 = b2 = b3 = zero  # added once
-        if r4 < r:
-            _add_2x2(A, b0, b1, S, out, i, r4)
-            _add_2x2(A, b2, b3, S, out, i + 2, r4)
-    if n4 < n:
-        b0, b1 = b[n4], b[n4 + 1]
-        for j in range(0, r, 2):
-            _add_2x2(A, b0, b1, S, out, n4, j)
-            b0 = b1 = zero
+    # what is left of rows and columns, in pairs
+    for pair in range(0 if r4 < r else n4, n, 2):
+        i = hidden(pair)
+        begin = r4 if pair < n4 else 0
+        if begin == 0 and not added:
+            _from_2x2(A, b, S, s, base, out, i)
+            begin = 2
+        for j in range(begin, r, 2):
+            b0, b1 = (b[i], b[i + 1]) if j == 0 else (zero, zero)
+            _add_2x2(A, b0, b1, S, out, i, j)
 
 
 @njit(**BLOCK_OPTIONS)
@@ -95,6 +131,31 @@ def _add_2x2(A, b0, b1, S, out, i, j):
 
 
 @njit(**BLOCK_OPTIONS)
+def _from_4x4(A, b, S, s, base, out, i):
+    a00, a01, a02, a03 = A[i, 0], A[i, 1], A[i, 2], A[i, 3]
+    a10, a11, a12, a13 = A[i + 1, 0], A[i + 1, 1], A[i + 1, 2], A[i + 1, 3]
+    a20, a21, a22, a23 = A[i + 2, 0], A[i + 2, 1], A[i + 2, 2], A[i + 2, 3]
+    a30, a31, a32, a33 = A[i + 3, 0], A[i + 3, 1], A[i + 3, 2], A[i + 3, 3]
+    b0, b1, b2, b3 = b[i], b[i + 1], b[i + 2], b[i + 3]
+    for m in range(S.shape[1]):
+        s0, s1, s2, s3 = S[0, m], S[1, m], S[2, m], S[3, m]
+        out[i, m] = s * base[i, m] + b0 + a00 * s0 + a01 * s1 + a02 * s2 + a03 * s3
+        out[i + 1, m] = s * base[i + 1, m] + b1 + a10 * s0 + a11 * s1 + a12 * s2 + a13 * s3
+        out[i + 2, m] = s * base[i + 2, m] + b2 + a20 * s0 + a21 * s1 + a22 * s2 + a23 * s3
+        out[i + 3, m] = s * base[i + 3, m] + b3 + a30 * s0 + a31 * s1 + a32 * s2 + a33 * s3
+
+
+@njit(**BLOCK_OPTIONS)
+def _from_2x2(A, b, S, s, base, out, i):
+    a00, a01, a10, a11 = A[i, 0], A[i, 1], A[i + 1, 0], A[i + 1, 1]
+    b0, b1 = b[i], b[i + 1]
+    for m in range(S.shape[1]):
+        s0, s1 = S[0, m], S[1, m]
+        out[i, m] = s * base[i, m] + b0 + a00 * s0 + a01 * s1
+        out[i + 1, m] = s * base[i + 1, m] + b1 + a10 * s0 + a11 * s1
+
+
+@njit(**BLOCK_OPTIONS)
 def multiply(A, S, out):
     """Out = A S."""
     n, r = A.shape
@@ -106,16 +167,14 @@ def multiply(A, S, out):
             _set_4x4(A, S, out, i)
         for j in range(4, r4, 4):
             _add_4x4(A, zero, zero, zero, zero, S, out, i, j)
-        if r4 == 0:
+    for pair in range(0 if r4 < r else n4, n, 2):
+        i = hidden(pair)
+        begin = r4 if pair < n4 else 0
+        if begin == 0:
             _set_2x2(A, S, out, i)
-            _set_2x2(A, S, out, i + 2)
-        elif r4 < r:
-            _add_2x2(A, zero, zero, S, out, i, r4)
-            _add_2x2(A, zero, zero, S, out, i + 2, r4)
-    if n4 < n:
-        _set_2x2(A, S, out, n4)
-        for j in range(2, r, 2):
-            _add_2x2(A, zero, zero, S, out, n4, j)
+            begin = 2
+        for j in range(begin, r, 2):
+            _add_2x2(A, zero, zero, S, out, i, j)
 
 
 @njit(**BLOCK_OPTIONS)
@@ -149,12 +208,9 @@ def add_outer(P, S, G):
     for i in range(0, n4, 4):
         for j in range(0, r4, 4):
             _outer_4x4(P, S, G, i, j)
-        if r4 < r:
-            _outer_2x2(P, S, G, i, r4)
-            _outer_2x2(P, S, G, i + 2, r4)
-    if n4 < n:
-        for j in range(0, r, 2):
-            _outer_2x2(P, S, G, n4, j)
+    for i in range(0, n, 2):  # what is left of rows and columns, in pairs
+        for j in range(r4 if i < n4 else 0, r, 2):
+            _outer_2x2(P, S, G, i, j)
 
 
 @njit(**BLOCK_OPTIONS)
@@ -260,42 +316,38 @@ def copy_scaled(a, source, target):
             target[i, m] = a * source[i, m]
 
 
-@njit(**BLOCK_OPTIONS)
-def combine(s, base, a, factors, blocks, first, last, target):
-    """Target = s base + a times the sum of factors[j] blocks[j] over first <= j < last."""
-    j = first
-    while j < last and factors[j] == target.dtype.type(0):
-        j += 1
-    if j == last:
-        copy_scaled(s, base, target)
-        return
-    f, block = a * factors[j], blocks[j]
-    for i in range(base.shape[0]):
-        for m in range(base.shape[1]):
-            target[i, m] = s * base[i, m] + f * block[i, m]
-    add_combination(a, factors, blocks, j + 1, last, target)
-
-
-@njit(**BLOCK_OPTIONS)
-def add_combination(a, factors, blocks, first, last, target):
-    """Target += a times the sum of factors[j] blocks[j] over first <= j < last, two in a pass.
+@njit(**CALL_OPTIONS)
+def combine(factors, blocks, target):
+    """Target = the sum of factors[j] blocks[j], two blocks in a pass.
 
     A block whose factor is 0 is not read: it may hold anything.
     """
-    zero = target.dtype.type(0)
-    j = first
+    last = factors.size
+    j = following(factors, 0)
+    if j == last:
+        fill(target, target.dtype.type(0))
+        return
+    k = following(factors, j + 1)
+    if k == last:
+        copy_scaled(factors[j], blocks[j], target)
+        return
+    weighted_sum(factors[j], blocks[j], factors[k], blocks[k], target)
+    j = following(factors, k + 1)
     while j < last:
-        if factors[j] == zero:
-            j += 1
-            continue
-        k = j + 1
-        while k < last and factors[k] == zero:
-            k += 1
+        k = following(factors, j + 1)
         if k < last:
-            _add_two(a * factors[j], blocks[j], a * factors[k], blocks[k], target)
+            _add_two(factors[j], blocks[j], factors[k], blocks[k], target)
         else:
-            add_scaled(a * factors[j], blocks[j], target)
-        j = k + 1
+            add_scaled(factors[j], blocks[j], target)
+        j = following(factors, k + 1)
+
+
+@njit(**BLOCK_OPTIONS)
+def following(factors, j):
+    """Return the index, from j on, of the next factor that is not 0; their number without one."""
+    while j < factors.size and factors[j] == factors.dtype.type(0):
+        j += 1
+    return j
 
 
 @njit(**BLOCK_OPTIONS)
@@ -303,3 +355,14 @@ def _add_two(a, one, b, other, target):
     for i in range(one.shape[0]):
         for m in range(one.shape[1]):
             target[i, m] += a * one[i, m] + b * other[i, m]
+
+
+@njit(**BLOCK_OPTIONS)
+def weighted_sum(a, one, b, other, target):
+    """Target = a one + b other; where one is the target, a is 1."""
+    if same(one, target):
+        add_scaled(b, other, target)
+        return
+    for i in range(one.shape[0]):
+        for m in range(one.shape[1]):
+            target[i, m] = a * one[i, m] + b * other[i, m]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blocks import fill
+from .blocks import add_scaled
 from .generated import Generated, Scratch, define
 from .generated import scratch as map_scratch
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS
@@ -44,13 +44,15 @@ class TermsScratch(NamedTuple):
     C: np.ndarray  # (q, B)
     MU: np.ndarray  # (q, B)
     tape: np.ndarray  # (d, B)
+    DX: np.ndarray  # (d, B)
+    zero: np.ndarray  # (d, B)
     map: Scratch
 
 
 def scratch(d: int, q: int, block: int, dtype) -> TermsScratch:
     """Allocate the buffers of one thread."""
     d, q = d + d % 2, q + q % 2
-    blocks = (zeros((rows, block), dtype) for rows in (q, q, d))
+    blocks = (zeros((rows, block), dtype) for rows in (q, q, d, d, d))
     return TermsScratch(*blocks, map_scratch(q, block, dtype))
 
 
@@ -73,8 +75,8 @@ def define_terms(text: str) -> Callable:
         real = X.dtype.type
         B = X.shape[1]
         weight = b * real(1.0 / multipliers.shape[0])
-        fill(s.C, real(0))
-        field(terms.map, t, theta, u, real(1), X, s.tape, s.C, s.map)
+        one = real(1)
+        field(terms.map, t, theta, u, one, X, s.tape, one, s.map.zero, s.C, s.map)
         total = real(0)
         for j in range(terms.count):
             sigma, lower, upper = terms.sigma[j], terms.lower[j], terms.upper[j]
@@ -89,7 +91,8 @@ def define_terms(text: str) -> Callable:
                 total += w * real(0.5) * (sigma * e * e - L * L / sigma)
                 s.MU[j, m] = -w * sigma * e
         if backward:
-            pullback(terms.map, t, theta, u, a, s.MU, s.tape, P, g, s.map)
+            pullback(terms.map, t, theta, u, a, one, s.MU, s.tape, one, s.zero, s.DX, g, s.map)
+            add_scaled(one, s.DX, P)
         return total
 
     return terms

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .activations import activate, add_activation_pullback
-from .blocks import add_affine, add_outer, add_row_sums, copy, fill, multiply
+from .activations import activate, activation_pullback
+from .blocks import add_outer, add_row_sums, affine_from, copy, copy_scaled, fill, multiply
 from .jit import BLOCK_OPTIONS
 from .memory import zeros
 from .vector_math import exp
@@ -104,25 +104,24 @@ class Layer(NamedTuple):
 
 
 @njit(**BLOCK_OPTIONS)
-def layer_field(system, t, theta, u, a, X, tape, out, w):
-    """Out += a f(X, u); the tape keeps s(X), and s'(X) where that is not a function of s."""
+def layer_field(system, t, theta, u, a, X, tape, s, base, out, w):
+    """Out = s base + a f(X, u); the tape keeps s(X), and s'(X) where that is not a function of s."""
     d = X.shape[0]
     S = tape[:d]
     activate(system.activation, X, S, tape[tape.shape[0] - d :])
     load_matrix(system.layout, a * system.scale[0], u, w.A, w.b)
-    add_affine(w.A, w.b, S, out)
+    affine_from(w.A, w.b, S, s, base, out)
 
 
 @njit(**BLOCK_OPTIONS)
-def layer_pullback(system, t, theta, u, a, P, tape, out, g, w):
-    """Out += a (df/dx)' P and g += sum (df/du)' P. P and out may be one block."""
+def layer_pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w):
+    """Out = s base + a (df/dx)' P and g += b sum (df/du)' P."""
     d = P.shape[0]
     S = tape[:d]
     load_transpose(system.layout, a * system.scale[0], u, w.At)
-    Q = w.Q[:d]
-    multiply(w.At, P, Q)
-    add_control_pullback(system.layout, system.scale[0], P, S, g, w)
-    add_activation_pullback(system.activation, Q, S, tape[tape.shape[0] - d :], out)
+    multiply(w.At, P, out)
+    add_control_pullback(system.layout, b * system.scale[0], P, S, g, w)
+    activation_pullback(system.activation, S, tape[tape.shape[0] - d :], s, base, out)
 
 
 # ---------------------------------------------------------------- monomials, times a Gaussian
@@ -142,8 +141,8 @@ class Monomials(NamedTuple):
 
 
 @njit(**BLOCK_OPTIONS)
-def monomials_field(system, t, theta, u, a, X, tape, out, w):
-    """Out += a f(X, u); the tape keeps X, the features and G."""
+def monomials_field(system, t, theta, u, a, X, tape, s, base, out, w):
+    """Out = s base + a f(X, u); the tape keeps X, the features and G."""
     d = X.shape[0]
     features, gauss = tape[d : tape.shape[0] - 1], tape[tape.shape[0] - 1]
     real = X.dtype.type
@@ -172,19 +171,20 @@ def monomials_field(system, t, theta, u, a, X, tape, out, w):
             for m in range(gauss.size):
                 phi[m] = before[m] * x[m]
     load_matrix(system.layout, a * system.scale[0], u, w.A, w.b)
-    add_affine(w.A, w.b, features, out)
+    affine_from(w.A, w.b, features, s, base, out)
 
 
 @njit(**BLOCK_OPTIONS)
-def monomials_pullback(system, t, theta, u, a, P, tape, out, g, w):
-    """Out += a (df/dx)' P and g += sum (df/du)' P. P and out may be one block."""
+def monomials_pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w):
+    """Out = s base + a (df/dx)' P and g += b sum (df/du)' P."""
     d = P.shape[0]
     features, gauss = tape[d : tape.shape[0] - 1], tape[tape.shape[0] - 1]
     real = P.dtype.type
     load_transpose(system.layout, a * system.scale[0], u, w.At)
     Q, q_gauss = w.Q[: features.shape[0]], w.q
     multiply(w.At, P, Q)
-    add_control_pullback(system.layout, system.scale[0], P, features, g, w)
+    add_control_pullback(system.layout, b * system.scale[0], P, features, g, w)
+    copy_scaled(s, base, out)
     for m in range(q_gauss.size):
         q_gauss[m] = real(0)
     # back through the recurrence, the last feature first

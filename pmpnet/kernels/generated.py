@@ -2,8 +2,9 @@
 
 A generated loop runs over the samples of a block and handles one sample per turn, in numbers
 named w0, w1, ... that LLVM turns into vector registers. It reads its rows by `read` and writes
-them by `add`, which promise LLVM that no two of these rows overlap. Without the promise a loop
-checks every pair of rows when it starts, and is not vectorised at all from 9 states on.
+them by `write`, which promise LLVM that no two of these rows overlap: what is written is never a
+block that is read. Without the promise a loop checks every pair of rows when it starts, and is not
+vectorised at all from 9 states on.
 """
 
 import math
@@ -18,7 +19,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from .blocks import copy, fill
+from .blocks import copy, same
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS
 from .memory import zeros
 from .vector_math import exp, tanh
@@ -31,14 +32,15 @@ class Generated(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Buffers of one thread for one generated system."""
+    """Buffers of one thread for one generated map."""
 
-    P: np.ndarray  # (d, B): a copy of what is pulled back, which may be the block written to
+    zero: np.ndarray  # (q, B): the base of a map by itself
+    base: np.ndarray  # (q, B): a copy of a base that is written to
 
 
-def scratch(d: int, block: int, dtype) -> Scratch:
+def scratch(q: int, block: int, dtype) -> Scratch:
     """Allocate the buffers of one thread."""
-    return Scratch(zeros((d + d % 2, block), dtype))
+    return Scratch(*(zeros((q + q % 2, block), dtype) for _ in range(2)))
 
 
 @register_jitable
@@ -56,9 +58,9 @@ def read(block, i, m):
     return block[i, m]
 
 
-def add(block, i, m, value):
-    """block[i, m] += value, in a block that the loop reads nowhere else."""
-    block[i, m] += value
+def write(block, i, m, value):
+    """block[i, m] = value, in a block that the loop does not read."""
+    block[i, m] = value
 
 
 @intrinsic
@@ -72,7 +74,7 @@ def _read(typingctx, block, i, m):
 
 
 @intrinsic(prefer_literal=True)
-def _add(typingctx, block, i, m, value):
+def _write(typingctx, block, i, m, value):
     row = i.literal_value
     # of two rows it is enough that one is said not to overlap the other
     others = ["read", *(f"row {j}" for j in range(row))]
@@ -80,11 +82,9 @@ def _add(typingctx, block, i, m, value):
     def codegen(context, builder, signature, args):
         place = context.get_constant(types.intp, row)
         pointer = _pointer(context, builder, signature.args[0], args[0], place, args[2])
-        entry = builder.load(pointer)
-        written = builder.store(builder.fadd(entry, args[3], flags=("contract",)), pointer)
-        for access in (entry, written):
-            access.set_metadata("alias.scope", _scopes(builder.module, [f"row {row}"]))
-            access.set_metadata("noalias", _scopes(builder.module, others))
+        written = builder.store(args[3], pointer)
+        written.set_metadata("alias.scope", _scopes(builder.module, [f"row {row}"]))
+        written.set_metadata("noalias", _scopes(builder.module, others))
         return context.get_dummy_value()
 
     return types.void(block, i, types.intp, block.dtype), codegen
@@ -106,7 +106,7 @@ def _scopes(module, names):
 
 
 if not numba.config.DISABLE_JIT:
-    read, add = _read, _add
+    read, write = _read, _write
 
 
 # ------------------------------------------------------------------------ text to kernels
@@ -122,8 +122,9 @@ NAMES = {
     "tanh": tanh,
     "remainder": remainder,
     "copy": copy,
+    "same": same,
     "read": read,
-    "add": add,
+    "write": write,
 }
 
 
@@ -155,13 +156,14 @@ class CostScratch(NamedTuple):
     value: np.ndarray  # (2, B)
     weight: np.ndarray  # (2, B)
     tape: np.ndarray  # (d, B)
+    zero: np.ndarray  # (d, B)
     map: Scratch
 
 
 def cost_scratch(d: int, block: int, dtype) -> CostScratch:
     """Allocate the buffers of one thread."""
     d = d + d % 2
-    shapes = ((d, block), (0, 0), (0,), (2, block), (2, block), (d, block))
+    shapes = ((d, block), (0, 0), (0,), (2, block), (2, block), (d, block), (d, block))
     return CostScratch(*(zeros(shape, dtype) for shape in shapes), scratch(1, block, dtype))
 
 
@@ -174,22 +176,35 @@ def define_cost(text: str) -> Callable:
     def value_and_gradient(cost, t, theta, X, Y, w, backward, s):
         """Return sum w phi(t, X, theta); fill s.DX when ``backward``."""
         real = X.dtype.type
-        fill(s.value, real(0))
-        field(cost.map, t, theta, cost.u, real(1), X, s.tape, s.value, s.map)
+        one = real(1)
+        field(cost.map, t, theta, cost.u, one, X, s.tape, one, s.map.zero, s.value, s.map)
         total = real(0)
         value, weight = s.value[0], s.weight[0]
         for m in range(w.size):
             total += w[m] * value[m]
             weight[m] = w[m]
         if backward:
-            fill(s.DX, real(0))
-            pullback(cost.map, t, theta, cost.u, real(1), s.weight, s.tape, s.DX, cost.u, s.map)
+            pullback(
+                cost.map, t, theta, cost.u, one, one, s.weight, s.tape, one, s.zero, s.DX, cost.u,
+                s.map,
+            )  # fmt: skip
         return total
 
     return value_and_gradient
 
 
 # ------------------------------------------------------------------- weighted sums over samples
+
+
+class SumsScratch(NamedTuple):
+    """Buffers of one thread."""
+
+    weight: np.ndarray  # (2, B)
+
+
+def sums_scratch(block: int, dtype) -> SumsScratch:
+    """Allocate the buffers of one thread."""
+    return SumsScratch(zeros((2, block), dtype))
 
 
 @njit(**BLOCK_OPTIONS)
@@ -205,8 +220,9 @@ def define_sums(text: str) -> Callable:
     @njit(**CALL_OPTIONS)
     def add_sums(record, t, theta, X, w, sums, s):
         """Sums += sum over samples of w times each expression of t, X, theta."""
+        one = X.dtype.type(1)
         for m in range(w.size):
-            s.P[0, m] = w[m]
-        pullback(record, t, theta, sums, X.dtype.type(1), s.P, X, X, sums, s)
+            s.weight[0, m] = w[m]
+        pullback(record, t, theta, sums, one, one, s.weight, X, one, X, X, sums, s)  # X is kept
 
     return add_sums

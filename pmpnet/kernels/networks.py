@@ -24,8 +24,8 @@ import numpy as np
 from numba import njit
 
 from . import features
-from .activations import activate, add_activation_pullback
-from .blocks import add_affine, add_scaled, copy, fill, multiply
+from .activations import activate, activation_pullback
+from .blocks import add_affine, affine_from, copy, fill, multiply, weighted_sum
 from .features import Layout, add_control_pullback, load_matrix, load_transpose
 from .jit import BLOCK_OPTIONS
 
@@ -54,8 +54,8 @@ def scratch(d: int, r: int, block: int, dtype) -> Scratch:
 
 
 @njit(**BLOCK_OPTIONS)
-def two_layer_field(system, t, theta, u, a, X, tape, out, w):
-    """Out += a f(X, u)."""
+def two_layer_field(system, t, theta, u, a, X, tape, s, base, out, w):
+    """Out = s base + a f(X, u)."""
     real = X.dtype.type
     d, r = w.outer.A.shape
     S, Z = tape[d : d + r], w.inner.Q[:r]
@@ -65,24 +65,23 @@ def two_layer_field(system, t, theta, u, a, X, tape, out, w):
     add_affine(w.inner.A, w.inner.b, X, Z)
     activate(system.activation, Z, S, tape[tape.shape[0] - r :])
     load_matrix(system.outer, a * system.scale[0], u, w.outer.A, w.outer.b)
-    add_affine(w.outer.A, w.outer.b, S, out)
+    affine_from(w.outer.A, w.outer.b, S, s, base, out)
 
 
 @njit(**BLOCK_OPTIONS)
-def two_layer_pullback(system, t, theta, u, a, P, tape, out, g, w):
-    """Out += a (df/dx)' P and g += sum (df/du)' P. P and out may be one block."""
+def two_layer_pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w):
+    """Out = s base + a (df/dx)' P and g += b sum (df/du)' P."""
     real = P.dtype.type
     d, r = w.outer.A.shape
     X, S = tape[:d], tape[d : d + r]
-    Q, R = w.outer.Q[:r], w.inner.Q[:r]
+    R = w.outer.Q[:r]
     load_transpose(system.outer, system.scale[0], u, w.outer.At)
-    multiply(w.outer.At, P, Q)
-    fill(R, real(0))
-    add_activation_pullback(system.activation, Q, S, tape[tape.shape[0] - r :], R)
-    add_control_pullback(system.outer, system.scale[0], P, S, g, w.outer)
-    add_control_pullback(system.inner, real(1), R, X, g, w.inner)
+    multiply(w.outer.At, P, R)
+    activation_pullback(system.activation, S, tape[tape.shape[0] - r :], real(0), S, R)
+    add_control_pullback(system.outer, b * system.scale[0], P, S, g, w.outer)
+    add_control_pullback(system.inner, b, R, X, g, w.inner)
     load_transpose(system.inner, a, u, w.inner.At)
-    add_affine(w.inner.At, w.inner.zero, R, out)
+    affine_from(w.inner.At, w.inner.zero, R, s, base, out)
 
 
 # ------------------------------------------------------------------------------- s(W x + b)
@@ -97,8 +96,8 @@ class Outside(NamedTuple):
 
 
 @njit(**BLOCK_OPTIONS)
-def outside_field(system, t, theta, u, a, X, tape, out, w):
-    """Out += a f(X, u)."""
+def outside_field(system, t, theta, u, a, X, tape, s, base, out, w):
+    """Out = s base + a f(X, u)."""
     real = X.dtype.type
     d = X.shape[0]
     S, Z = tape[d : 2 * d], w.Q[:d]
@@ -107,16 +106,16 @@ def outside_field(system, t, theta, u, a, X, tape, out, w):
     fill(Z, real(0))
     add_affine(w.A, w.b, X, Z)
     activate(system.activation, Z, S, tape[tape.shape[0] - d :])
-    add_scaled(a * system.scale[0], S, out)
+    weighted_sum(s, base, a * system.scale[0], S, out)
 
 
 @njit(**BLOCK_OPTIONS)
-def outside_pullback(system, t, theta, u, a, P, tape, out, g, w):
-    """Out += a (df/dx)' P and g += sum (df/du)' P. P and out may be one block."""
+def outside_pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w):
+    """Out = s base + a (df/dx)' P and g += b sum (df/du)' P."""
     d = P.shape[0]
     X, S, R = tape[:d], tape[d : 2 * d], w.Q[:d]
-    fill(R, P.dtype.type(0))
-    add_activation_pullback(system.activation, P, S, tape[tape.shape[0] - d :], R)
-    add_control_pullback(system.layout, system.scale[0], R, X, g, w)
+    copy(P, R)
+    activation_pullback(system.activation, S, tape[tape.shape[0] - d :], P.dtype.type(0), S, R)
+    add_control_pullback(system.layout, b * system.scale[0], R, X, g, w)
     load_transpose(system.layout, a * system.scale[0], u, w.At)
-    add_affine(w.At, w.zero, R, out)
+    affine_from(w.At, w.zero, R, s, base, out)

@@ -5,15 +5,15 @@ symbol          meaning                                                     shap
 ==============  ==========================================================  ===============
 ``u``           control, one row per interval                               (N, c)
 ``t``, ``h``    grid and its steps                                          (N+1,), (N,)
-``A, b, c``     the scheme's tableau                                        (s, s), (s,), (s,)
-``X``           states of the block at the current time                     (d, B)
-``Y``           a stage's states                                            (d, B)
-``K``           a stage's slopes f(Y, u)                                    (s, d, B)
-``P``           costates: minus the sensitivity of the weighted cost        (d, B)
-``V``           b P + sum of a_ji Xi_j: a stage's costates over h           (d, B)
-``Xi``          h (df/dx)' V, a stage's share of the step's transpose       (s, d, B)
-``tape``        what a stage keeps for its transpose                        (N, s, rows, B)
-``slope``       the running cost's gradient at a stage, weighted            (N, s, d, B)
+``X``           the states of a step, from X_0 to X_m, which is the next    (m+1, d, B)
+                step's X_0:
+                X_i = sum over j < i of a_ij X_j + b_i h f(X_at(i), u)
+``P``           their costates, from P_m to P_0:                            (m+1, d, B)
+                P_j = sum over i > j of a_ij P_i + b_i h (df/dx)' P_i
+                with the i of which at(i) is j
+``base``        a sum over several of them                                  (d, B)
+``tape``        what f keeps of X_at(i) for its transpose                   (N, m, rows, B)
+``slope``       the running cost's gradient there, weighted                 (N, m, d, B)
 ``w``           weights of the block's samples; 0 on padding                (B,)
 ``nodes``       states at the grid points, where path constraints read them (N+1, d, B)
 ``g``           sum over samples of (dPsi/du)' P / h                        (N, c)
@@ -21,6 +21,10 @@ symbol          meaning                                                     shap
 
 Samples last in memory: every inner loop runs over the B samples of a block. d is padded to an
 even number of rows, a short last block with copies of its last sample, of weight 0.
+
+A step writes no block that it reads, but for the one of a step with m = 1, which is taken in place.
+Where its last states lie the next step's first ones are, so that every other step lies backwards.
+Costates lie where states did, and begin at the other end.
 
 A chunk is a run of consecutive blocks. Every chunk has its own sums, added later in the order of
 the chunks, so that no bit of a result depends on how many threads shared the chunks.
@@ -31,18 +35,21 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blocks import add_combination, add_scaled, combine, copy, fill
+from .blocks import add_scaled, combine, copy, following
 from .jit import BLOCK_OPTIONS, CALL_OPTIONS, compiled
 from .sharing import Share, add_one, stand_by  # noqa: F401 - the seam takes Share from here
 
 
-class Tableau(NamedTuple):
-    """An explicit Runge-Kutta scheme."""
+class Steps(NamedTuple):
+    """An explicit Runge-Kutta scheme, said by its states: `pmpnet.schemes.by_states`."""
 
-    A: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    ones: np.ndarray  # (s,)
+    A: np.ndarray  # (2, m+1, m+1): a_ij, and in odd steps; j is where the states lie
+    At: np.ndarray  # (2, m+1, m+1): the same of a_ji
+    b: np.ndarray  # (m+1,)
+    at: np.ndarray  # (m+1,): where f is evaluated for X_i; -1 where it is not
+    of: np.ndarray  # (m+1,): the i of which at(i) is j; -1 where there is none
+    time: np.ndarray  # (m+1,): when that is, as a fraction of the step
+    weight: np.ndarray  # (m+1,): of the running cost there
 
 
 class Samples(NamedTuple):
@@ -75,11 +82,7 @@ class Workspace(NamedTuple):
     """Everything one thread writes on; nothing is allocated inside a sweep."""
 
     X: np.ndarray
-    P: np.ndarray
-    Y: np.ndarray
-    V: np.ndarray
-    K: np.ndarray
-    Xi: np.ndarray
+    base: np.ndarray
     tape: np.ndarray
     slope: np.ndarray
     w: np.ndarray
@@ -129,26 +132,6 @@ def store(block, start, stop, rows):
 
 
 @njit(**CALL_OPTIONS)
-def load_samples(samples, start, stop, work):
-    """Bring a block of samples, their targets, parameters and weights into the cache."""
-    load(samples.x, start, stop, work.X)
-    if samples.y_terminal.shape[0] > 0:
-        load(samples.y_terminal, start, stop, work.y_terminal)
-    if samples.y_running.shape[0] > 0:
-        load(samples.y_running, start, stop, work.y_running)
-    if samples.theta.shape[0] > 0:
-        load(samples.theta, start, stop, work.theta)
-    real = work.w.dtype.type
-    for m in range(work.w.size):
-        if m >= stop - start:
-            work.w[m] = real(0)
-        elif samples.weights.size > 0:
-            work.w[m] = samples.weights[start + m]
-        else:
-            work.w[m] = real(1.0 / samples.x.shape[0])
-
-
-@njit(**CALL_OPTIONS)
 def add_readout(s, target):
     """Add a block's dP and dc to the chunk's, and clear them."""
     q, d = s.dP.shape
@@ -181,90 +164,128 @@ def begin_costates(extras, backward_loss, w, P):
             P[extras.first + j, m] -= extras.coefficients[j] * w[m]
 
 
+@njit(**BLOCK_OPTIONS)
+def place(i, turn, m):
+    """Return where the i-th states (costates) of a step lie: in every other step, backwards."""
+    return i if turn % 2 == 0 else m - i
+
+
+@njit(**BLOCK_OPTIONS)
+def states_at(i, left, m):
+    """Return where the i-th states of a step lie, of which so many are left: at last X_0 at 0."""
+    return 0 if m == 1 else place(i, left, m)
+
+
+@njit(**CALL_OPTIONS)
+def load_samples(samples, N, start, stop, work):
+    """Bring a block of samples, their targets, parameters and weights into the cache."""
+    load(samples.x, start, stop, work.X[states_at(0, N, work.X.shape[0] - 1)])
+    if samples.y_terminal.shape[0] > 0:
+        load(samples.y_terminal, start, stop, work.y_terminal)
+    if samples.y_running.shape[0] > 0:
+        load(samples.y_running, start, stop, work.y_running)
+    if samples.theta.shape[0] > 0:
+        load(samples.theta, start, stop, work.theta)
+    real = work.w.dtype.type
+    for m in range(work.w.size):
+        if m >= stop - start:
+            work.w[m] = real(0)
+        elif samples.weights.size > 0:
+            work.w[m] = samples.weights[start + m]
+        else:
+            work.w[m] = real(1.0 / samples.x.shape[0])
+
+
+@njit(**BLOCK_OPTIONS)
+def base_of(factors, blocks, room):
+    """Return s and a block whose product is the sum of factors[j] blocks[j]; it may need room."""
+    j = following(factors, 0)
+    if j < factors.size and following(factors, j + 1) == factors.size:
+        return factors[j], blocks[j]
+    combine(factors, blocks, room)
+    return factors.dtype.type(1), room
+
+
 def build(
     name, field, pullback, terminal_loss, running_loss, terminal_terms, path_terms, add_sums
 ):  # fmt: skip
     """Compile the round of a family of systems, of losses and of constraints.
 
-    ``field(system, t, theta, u, a, X, tape, out, w)`` adds a f(X, u) to out and keeps on the tape
-    what ``pullback(system, t, theta, u, a, P, tape, out, g, w)`` needs to add a (df/dx)' P to out
-    and the sum of (df/du)' P to g. Activation, loss and tableau are run-time values.
+    ``field(system, t, theta, u, a, X, tape, s, base, out, w)`` sets out to s base + a f(X, u) and
+    keeps on the tape what ``pullback(system, t, theta, u, a, b, P, tape, s, base, out, g, w)``
+    needs to set out to s base + a (df/dx)' P and to add b times the sum of (df/du)' P to g.
+    Activation, loss and scheme are run-time values.
     """
 
     @njit(**BLOCK_OPTIONS, inline="always")
-    def forward(system, t, u, tableau, running, alpha, k, backward, work):
-        """Take step k: X becomes Psi_k(X, u_k). Return the running cost's increment."""
-        real = work.X.dtype.type
-        stages = tableau.b.size
+    def forward(system, t, u, steps, running, alpha, k, backward, work):
+        """Take step k: from X_0 to X_m. Return the running cost's increment."""
+        real = work.w.dtype.type
+        m, left = work.X.shape[0] - 1, u.shape[0] - k
         h = real(t[k + 1] - t[k])
         kept = k if backward else 0
         cost = 0.0
-        last = stages - 1
-        for i in range(stages):
-            tape = work.tape[kept, i]
-            stage = work.X if i == 0 else work.Y
-            if i > 0:
-                combine(real(1), work.X, h, tableau.A[i], work.K, 0, i, work.Y)
-            time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
+        for i in range(1, m + 1):
+            factors, out = steps.A[left % 2, i], work.X[states_at(i, left, m)]
+            if steps.at[i] < 0:
+                combine(factors, work.X, out)
+                continue
+            s, base = base_of(factors, work.X, work.base)
+            X = work.X[states_at(steps.at[i], left, m)]
+            time = t[k] + steps.time[i] * (t[k + 1] - t[k])
             if running.code != 0:
-                for m in range(work.w.size):
-                    work.w_stage[m] = real(alpha) * h * tableau.b[i] * work.w[m]
+                for n in range(work.w.size):
+                    work.w_stage[n] = real(alpha) * h * steps.weight[i] * work.w[n]
                 cost += running_loss(
-                    running, time, work.theta, stage, work.y_running, work.w_stage, backward,
+                    running, time, work.theta, X, work.y_running, work.w_stage, backward,
                     work.running,
                 )  # fmt: skip
                 if backward:
-                    copy(work.running.DX, work.slope[k, i])
-            if i == last:  # its slope is part of the step only, and goes to the state at once
-                a, out = h * tableau.b[i], work.X
-                add_combination(h, tableau.b, work.K, 0, i, out)
-            else:
-                a, out = real(1), work.K[i]
-                fill(out, real(0))
-            field(system, time, work.theta, u[k], a, stage, tape, out, work.system)
+                    copy(work.running.DX, work.slope[k, i - 1])
+            tape = work.tape[kept, i - 1]
+            field(
+                system, time, work.theta, u[k], h * steps.b[i], X, tape, s, base, out, work.system
+            )
         return cost
 
     @njit(**BLOCK_OPTIONS, inline="always")
-    def transpose(system, t, u, tableau, running, k, g, work):
-        """Take step k back: P becomes (dPsi_k/dx)' P - dL_k/dx, and g_k gains its share."""
-        real = work.P.dtype.type
-        stages = tableau.b.size
+    def transpose(system, t, u, steps, running, k, g, work):
+        """Take step k back: from P_m to P_0, less dL_k/dx, and g_k gains its share."""
+        real = work.w.dtype.type
+        m, turn = work.X.shape[0] - 1, u.shape[0] - 1 - k
         h = real(t[k + 1] - t[k])
-        for i in range(stages - 1, -1, -1):
-            # with a single stage V is P itself
-            V = work.P if stages == 1 else work.V
-            if stages > 1:
-                combine(tableau.b[i], work.P, real(1), tableau.A[:, i], work.Xi, i + 1, stages, V)
-            if i == 0:  # its share is needed by P only, and goes there at once
-                out = work.P
-                add_combination(real(1), tableau.ones, work.Xi, 1, stages, out)
-            else:
-                out = work.Xi[i]
-                fill(out, real(0))
-            time = t[k] + tableau.c[i] * (t[k + 1] - t[k])
-            tape = work.tape[k, i]
-            pullback(system, time, work.theta, u[k], h, V, tape, out, g, work.system)
+        for j in range(m - 1, -1, -1):
+            i, factors, out = steps.of[j], steps.At[turn % 2, j], work.X[place(j, turn, m)]
+            if i < 0:
+                combine(factors, work.X, out)
+                continue
+            s, base = base_of(factors, work.X, work.base)
+            time = t[k] + steps.time[i] * (t[k + 1] - t[k])
+            pullback(
+                system, time, work.theta, u[k], h * steps.b[i], steps.b[i],
+                work.X[place(i, turn, m)], work.tape[k, i - 1], s, base, out, g, work.system,
+            )  # fmt: skip
             if running.code != 0:
-                add_scaled(real(-1), work.slope[k, i], out)
+                add_scaled(real(-1), work.slope[k, i - 1], out)
 
     @njit(**BLOCK_OPTIONS, inline="always")
-    def add_path(extras, t, u, k, side, start, stop, backward, X, g, work):
+    def add_path(extras, t, u, k, side, start, stop, backward, X, P, g, work):
         """Add the path constraints at one side (0 start, 1 end) of interval k; return the cost."""
-        h = work.X.dtype.type(t[k + 1] - t[k])
-        half = work.X.dtype.type(0.5)
+        h = work.w.dtype.type(t[k + 1] - t[k])
+        half = work.w.dtype.type(0.5)
         rows = extras.path_multipliers[k, side]
         return h * path_terms(
             extras.path, t[k + side], h, half, work.theta, u[k], X, rows, start, stop, backward,
-            work.P, g, work.on_path,
+            P, g, work.on_path,
         )  # fmt: skip
 
     @compiled(name)
     def sweep(
-        system, u, t, tableau, terminal, running, alpha, extras, samples, backward, share, work,
+        system, u, t, steps, terminal, running, alpha, extras, samples, backward, share, work,
         result,
     ):  # fmt: skip
         """Run chunks until all are begun, forward and perhaps back."""
-        M, N, B = samples.x.shape[0], u.shape[0], work.w.size
+        M, N, B, m = samples.x.shape[0], u.shape[0], work.w.size, work.X.shape[0] - 1
         length = share.blocks * B
         on_path = extras.path.count > 0
         for helper in range(share.calls.size):
@@ -276,59 +297,66 @@ def build(
             for start in range(chunk * length, min((chunk + 1) * length, M), B):
                 stop = min(start + B, M)
                 cost = result.cost[chunk]
-                load_samples(samples, start, stop, work)
+                load_samples(samples, N, start, stop, work)
                 for k in range(N):
+                    X = work.X[states_at(0, N - k, m)]
                     if result.states.shape[0] > 0:
-                        store(work.X, start, stop, result.states[k])
+                        store(X, start, stop, result.states[k])
                     if result.sums.shape[0] > 0:
                         sums = result.sums[chunk, k]
-                        add_sums(extras.sums, t[k], work.theta, work.X, work.w, sums, work.sums)
+                        add_sums(extras.sums, t[k], work.theta, X, work.w, sums, work.sums)
                     if on_path:
-                        copy(work.X, work.nodes[k])
+                        copy(X, work.nodes[k])
                         cost[2] += add_path(
-                            extras, t, u, k, 0, start, stop, False, work.X, work.no_g, work
+                            extras, t, u, k, 0, start, stop, False, X, X, work.no_g, work
                         )
-                    cost[1] += forward(system, t, u, tableau, running, alpha, k, backward, work)
+                    cost[1] += forward(system, t, u, steps, running, alpha, k, backward, work)
                     if on_path:
+                        X = work.X[states_at(0, N - k - 1, m)]
                         cost[2] += add_path(
-                            extras, t, u, k, 1, start, stop, False, work.X, work.no_g, work
+                            extras, t, u, k, 1, start, stop, False, X, X, work.no_g, work
                         )
+                X, P = work.X[0], work.X[m]
                 if result.states.shape[0] > 0:
-                    store(work.X, start, stop, result.states[N])
+                    store(X, start, stop, result.states[N])
                 if result.final.shape[0] > 0:
-                    store(work.X, start, stop, result.final)
+                    store(X, start, stop, result.final)
                 if terminal.code != 0:
                     cost[0] += terminal_loss(
-                        terminal, t[N], work.theta, work.X, work.y_terminal, work.w, backward,
+                        terminal, t[N], work.theta, X, work.y_terminal, work.w, backward,
                         work.terminal,
                     )  # fmt: skip
-                add_integrals(extras, work.X, work.w, result.integrals[chunk])
+                add_integrals(extras, X, work.w, result.integrals[chunk])
                 if backward:
-                    begin_costates(extras, work.terminal.DX, work.w, work.P)
+                    begin_costates(extras, work.terminal.DX, work.w, P)
                 if extras.terminal.count > 0:
-                    one = work.X.dtype.type(1)
+                    one = work.w.dtype.type(1)
                     cost[2] += terminal_terms(
-                        extras.terminal, t[N], one, one, work.theta, u[N - 1], work.X,
-                        extras.terminal_multipliers, start, stop, backward, work.P, work.no_g,
+                        extras.terminal, t[N], one, one, work.theta, u[N - 1], X,
+                        extras.terminal_multipliers, start, stop, backward, P, work.no_g,
                         work.at_end,
                     )  # fmt: skip
                 if not backward:
                     continue
                 if on_path:
-                    copy(work.X, work.nodes[N])
+                    copy(X, work.nodes[N])
                 for k in range(N - 1, -1, -1):
+                    P = work.X[place(m, N - 1 - k, m)]
                     if result.costates.shape[0] > 0:
-                        store(work.P, start, stop, result.costates[k + 1])
+                        store(P, start, stop, result.costates[k + 1])
                     g = result.g[chunk, k]
                     if on_path:
-                        add_path(extras, t, u, k, 1, start, stop, True, work.nodes[k + 1], g, work)
-                    transpose(system, t, u, tableau, running, k, g, work)
+                        X = work.nodes[k + 1]
+                        add_path(extras, t, u, k, 1, start, stop, True, X, P, g, work)
+                    transpose(system, t, u, steps, running, k, g, work)
                     if on_path:
-                        add_path(extras, t, u, k, 0, start, stop, True, work.nodes[k], g, work)
+                        X, P = work.nodes[k], work.X[place(0, N - 1 - k, m)]
+                        add_path(extras, t, u, k, 0, start, stop, True, X, P, g, work)
+                P = work.X[place(0, N - 1, m)]
                 if result.costates.shape[0] > 0:
-                    store(work.P, start, stop, result.costates[0])
+                    store(P, start, stop, result.costates[0])
                 if result.initial.shape[0] > 0:
-                    store(work.P, start, stop, result.initial)
+                    store(P, start, stop, result.initial)
                 add_readout(work.terminal, result.readout[chunk, 0])
                 add_readout(work.running, result.readout[chunk, 1])
             add_one(share.counts, 1)
