@@ -272,7 +272,7 @@ class Sweeper:
         self._lock = threading.Lock()
         self._nothing = _frozen(np.empty((0, 0), self.dtype))
         self._no_rows, self._no_trajectory = (np.empty((0,) * n, self.dtype) for n in (2, 3))
-        self._no_calls = np.empty(0, np.int64)
+        self._no_sums, self._no_calls = np.empty((0, 0, 0)), np.empty(0, np.int64)
         self.compile_seconds: float | None = None
         self._entry: Callable | None = None
 
@@ -327,13 +327,13 @@ class Sweeper:
         result = kernel.Result(
             np.zeros((cut.chunks, 3)),
             np.zeros((cut.chunks, len(self.extras.coefficients))),
-            np.zeros((cut.chunks, N, u.shape[1]) if backward else (0, 0, 0)),
+            np.zeros((cut.chunks, N, u.shape[1])) if backward else self._no_sums,
             np.zeros((cut.chunks, 2, self._readout_entries)),
             np.empty(whole, self.dtype) if states else self._no_trajectory,
             np.empty(whole, self.dtype) if costates else self._no_trajectory,
             np.empty((M, d), self.dtype) if final else self._no_rows,
             np.empty((M, d), self.dtype) if initial else self._no_rows,
-            np.zeros((cut.chunks, N, self.extras.sums.count) if sums else (0, 0, 0)),
+            np.zeros((cut.chunks, N, self.extras.sums.count)) if sums else self._no_sums,
         )
         extras = self._extras_record(multipliers)
         threads = min(get_num_threads(), cut.chunks) if several else 1
@@ -590,6 +590,8 @@ class Sweeper:
         return record
 
     def _readout_gradients(self, records, readouts, result):
+        if readouts == (None, None):
+            return readouts
         found = []
         for i in (0, 1):
             if readouts[i] is None:
@@ -611,10 +613,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 def _in_order(sums: np.ndarray) -> np.ndarray:
     """Add the chunks' sums in the order of the chunks."""
-    total = sums[0]
-    for i in range(1, len(sums)):
-        total += sums[i]
-    return total
+    return sums[0] if len(sums) == 1 else np.add.reduce(sums, axis=0)
 
 
 @cache
