@@ -12,6 +12,7 @@ energy needs the samples: it is a part of z here, and `pmpnet.reduced` maximises
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
@@ -431,6 +432,18 @@ class Penalty:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def flat(parts: Sequence[tuple[tuple[int, int], Penalty]]) -> Penalty:
+    """Return penalties of shapes, `entrywise` and convex, as one of the vector of all entries."""
+
+    def entries(name: str) -> np.ndarray:
+        told = [(getattr(p, name), shape) for shape, p in parts]
+        if len(told) == 1 and told[0][0].ndim == 0:
+            return told[0][0]
+        return np.concatenate([np.broadcast_to(a, shape).ravel() for a, shape in told])
+
+    return Penalty(**{name: entries(name) for name in ("l1", "l2", "lower", "upper")})
 
 
 def _same(a: object, b: object) -> bool:

@@ -17,7 +17,7 @@ from .distributed import PartitionedSweeper, Partitions, Rows
 from .dynamics.base import Dynamics
 from .losses import Loss
 from .model import build
-from .penalties import L2, Penalty, Zero
+from .penalties import L2, Penalty, Zero, flat
 from .schemes import Scheme
 from .schemes import scheme as scheme_of
 from .sweeps import Readout, Round, Samples, Sweeper
@@ -334,7 +334,7 @@ class Problem:
         part = copy(self)
         part.samples, part.parameters = samples, self.parameters[index]
         part.targets = None if self.targets is None else self.targets[index]
-        part.encoded = [y[index] if len(y) else y for y in self.encoded]
+        part.encoded = [y.take(index, axis=0) if len(y) else y for y in self.encoded]
         return part
 
     def pieces(self, most: int) -> Iterator[Problem]:
@@ -415,8 +415,25 @@ class Problem:
             return ((0, 1),)
         return tuple((i,) for i in roles)
 
+    @cached_property
+    def flat_penalties(self) -> tuple[Penalty | None, Penalty | None]:
+        """R of all that is decided and of the control, as if every entry were a layer's only one.
+
+        That is what they are where R and U treat every entry by itself; None elsewhere. Trained
+        readouts are behind the control, row by row of [P c].
+        """
+        parts = [(self.control_shape, self.penalty)]
+        for roles in self.trained_readouts:
+            shape = self.outputs[roles[0]], self.dynamics.dim + 1
+            parts.append((shape, self.readout_penalty(roles)))
+        if self.free_horizon is not None or not all(p.entrywise and p.convex for _, p in parts):
+            return None, None
+        return flat(parts), flat(parts[:1])
+
     def initial_readouts(self, seed: int = 0) -> Readouts:
         """Return seeded nonzero readouts: with P = 0 no control would move the cost."""
+        if not self.trained_readouts:
+            return None, None
         rng = np.random.default_rng(seed)
         found: list[Readout | None] = [None, None]
         for roles in self.trained_readouts:

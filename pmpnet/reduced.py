@@ -12,7 +12,7 @@ from math import isfinite
 
 import numpy as np
 
-from .penalties import Box, Penalty
+from .penalties import Box
 from .problem import Problem, Readouts, matrix
 from .sweeps import Multipliers, Readout, Round, Samples
 
@@ -53,8 +53,8 @@ class Point:
     @cached_property
     def finite(self) -> bool:
         """Whether cost and direction are finite numbers."""
-        parts = (self.g,) if self.sums is None else (self.g, self.sums)
-        return isfinite(self.cost) and all(bool(np.isfinite(part).all()) for part in parts)
+        known = isfinite(self.cost) and np.logical_and.reduce(np.isfinite(self.g))
+        return bool(known and (self.sums is None or np.isfinite(self.sums).all()))
 
 
 class Reduced:
@@ -164,15 +164,16 @@ class Reduced:
         return self._point(v, done), done.states, done.costates
 
     def _round(self, v: np.ndarray, **wanted: bool) -> Round:
-        self.nfev += self._share
-        self.njev += self._share
+        share = self._share
+        self.nfev += share
+        self.njev += share
         sums = self.problem.model.gram is not None
         return self.sweep(v, initial=self.range is not None, sums=sums, **wanted)
 
     def _point(self, v: np.ndarray, done: Round) -> Point:
         terms = self.terms(v, done)
         g = np.empty(self.size)
-        g[: self.controls] = (done.g / self.problem.dynamics.share).ravel()
+        np.divide(done.g.ravel(), self.problem.dynamics.share, out=g[: self.controls])
         for where, _, _, roles in self.parts:
             g[where] = -sum(matrix(done.readouts[i]) for i in roles).ravel()
         if self.range is not None:
@@ -209,34 +210,9 @@ class Reduced:
 
     # ------------------------------------------------------------- penalties and certificates
 
-    @cached_property
-    def _flat(self) -> tuple[Penalty | None, Penalty | None]:
-        """R of the whole vector and of its control, as if every entry were a layer's only one.
-
-        That is what they are where R and U treat every entry by itself; None elsewhere.
-        """
-        problem = self.problem
-        if not (self.entrywise and problem.penalty.convex and self.range is None):
-            return None, None
-        parts = [(self.shape, problem.penalty), *((shape, p) for _, shape, p, _ in self.parts)]
-        if not all(p.convex for _, p in parts):
-            return None, None
-
-        def flat(parts: list) -> Penalty:
-            def entries(name: str) -> np.ndarray:
-                told = [(getattr(p, name), shape) for shape, p in parts]
-                if len(told) == 1 and told[0][0].ndim == 0:
-                    return told[0][0]
-                return np.concatenate([np.broadcast_to(a, shape).ravel() for a, shape in told])
-
-            return Penalty(**{name: entries(name) for name in ("l1", "l2", "lower", "upper")})
-
-        control = flat(parts[:1])
-        return (flat(parts) if self.parts else control), control
-
     def _each(self, function, *vectors: np.ndarray, stretch: float = 1.0) -> np.ndarray:
         """Apply function(penalty, its weight, parts of the vectors) to each part of the vector."""
-        whole, _ = self._flat
+        whole, _ = self.problem.flat_penalties
         if whole is not None:
             return function(whole, 1.0, *vectors).copy()  # never the vector that was given
         out = np.empty(self.size)
@@ -253,7 +229,7 @@ class Reduced:
 
         Where the horizon is free, R counts as often as the new horizon says.
         """
-        whole, _ = self._flat
+        whole, _ = self.problem.flat_penalties
         if whole is not None:
             return whole.argmax(z, rho)
         stretch = 1.0
@@ -342,7 +318,7 @@ class Reduced:
 
         The energy l2/2 |v|^2 divides by 1 + gamma l2; that is what is undone.
         """
-        whole, _ = self._flat
+        whole, _ = self.problem.flat_penalties
         if whole is not None:
             return (1.0 + gamma * whole.l2) * move
         return self._each(
@@ -460,7 +436,7 @@ class Reduced:
 
     def gap(self, v: np.ndarray, g: np.ndarray, sums: np.ndarray | None = None) -> float:
         """Hamiltonian gap sum_k h_k D_k of the control; NaN where the maximum is infinite."""
-        _, penalty = self._flat
+        _, penalty = self.problem.flat_penalties
         if penalty is not None and penalty.coercive and not self.curved:
             z = g[: self.controls]
             gains = penalty.gains(z, penalty.argmax(z, 0.0), v[: self.controls])

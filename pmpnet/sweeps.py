@@ -222,13 +222,15 @@ class Samples:
 
     def take(self, index: np.ndarray) -> Samples:
         """Return some of the samples, with weights that stand for all of them."""
-        parts = [a[index] if len(a) else a for a in (self.x, self.y_terminal, self.y_running)]
-        theta = self.theta[index] if len(self.theta) else self.theta
+        parts = [
+            a.take(index, axis=0) if len(a) else a
+            for a in (self.x, self.y_terminal, self.y_running, self.theta)
+        ]
         # an average over a batch stands for the whole: unbiased also for unequal weights
         weights = (
             self.weights[index] * (len(self.x) / len(index)) if len(self.weights) else self.weights
         )
-        return Samples(*(np.ascontiguousarray(a) for a in (*parts, theta, weights)))
+        return Samples(*(np.ascontiguousarray(a) for a in (*parts, weights)))
 
 
 class Sweeper:

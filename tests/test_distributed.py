@@ -65,10 +65,10 @@ def whole(rows, array):
 
 
 def cut_as_a_sweep_cuts():
-    """Two moons, in as many samples as blocks hold, and those blocks as partitions."""
-    x, y = datasets.two_moons(3 * 1008, seed=0)
+    """Two moons in two blocks, and those blocks, each of which is one again, as partitions."""
+    x, y = datasets.two_moons(2 * 496, seed=0)
     problem = moons(control_cost=L1, steps=5).replace(initial_states=x, targets=y)
-    return problem, spread(problem, 1008)
+    return problem, spread(problem, 496)
 
 
 # ------------------------------------------------------------------------------- the round

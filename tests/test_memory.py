@@ -54,5 +54,11 @@ def test_a_memory_is_what_it_was():
     np.testing.assert_array_equal(again.apply(r), memory.apply(r))
     other = memory.onto(memory.reduced, lambda a: a)
     np.testing.assert_allclose(other.apply(r), memory.apply(r), rtol=1e-10)
+    copied, before = memory.copy(), memory.apply(r)
+    for i in range(6):
+        memory.push(r + i, r)
+    assert not np.array_equal(memory.apply(r), before)
+    np.testing.assert_array_equal(copied.apply(r), before)
     memory.reset()
     assert len(memory) == 0
+    assert len(copied) == 6

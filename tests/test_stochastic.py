@@ -1,13 +1,18 @@
 """Many samples: growing subsamples and proximal minibatch steps against the whole, with less."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pmpnet
 from pmpnet import Problem, datasets, dynamics, losses, penalties, sweeps
 from pmpnet.reduced import Reduced
-from pmpnet.solution import STOPPED
+from pmpnet.solution import INTERRUPTED, STOPPED
 from pmpnet.solve import adam, lbfgs, msa, stochastic
+from pmpnet.solve.stochastic import subsamples
 
 from .problems import random_start, sweeps_to, translation
 from .symbolic_problems import KINDS
@@ -65,8 +70,8 @@ def test_a_level_counts_as_its_part_of_the_samples():
     grown = stochastic(problem, start, batch_size=100, growth=3.0)
     path = grown.annotations["path"]
     assert [level["samples"] for level in path] == [100, 300, 1000]
-    order = np.random.default_rng(0).permutation(1000)
-    alone = msa(problem.on(np.sort(order[:100])), start, max_iter=100, tol=1e-3)
+    first = next(subsamples(1000, 100, 3.0, seed=0))
+    alone = msa(problem.on(first), start, max_iter=100, tol=1e-3)
     assert path[0]["sweeps"] == pytest.approx(0.1 * (alone.nfev + alone.njev), rel=1e-12)
     assert np.array_equal(path[0]["controls"], alone.controls)
     total = START + sum(level["sweeps"] for level in path)
@@ -76,6 +81,35 @@ def test_a_level_counts_as_its_part_of_the_samples():
     assert grown.nit == sum(level["nit"] for level in path)
     assert grown.history["cost"][0] == problem.cost(start)
     assert problem.cost(grown.controls) == grown.cost
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.floats(1.05, 5.0), st.integers(0, 9))
+def test_subsamples_grow_and_keep_what_they_have(count, size, growth, seed):
+    masks = list(subsamples(count, size, growth, seed))
+    for mask in masks:
+        assert mask.sum() == size
+        assert growth * size <= count
+        size = np.ceil(growth * size)
+    assert growth * size > count
+    for before, after in itertools.pairwise(masks):
+        assert np.all(after[before])
+
+
+def test_all_subsamples_of_a_size_are_equally_likely():
+    """Those of three, and the seven around them, of twenty: how often one or a pair is there."""
+    draws, alone, pairs = 3000, np.zeros(20), np.zeros((20, 20))
+    for seed in range(draws):
+        three, seven = subsamples(20, 3, 2.2, seed)
+        alone += three
+        pairs += np.outer(seven, seven)
+
+    def expected(counts, chance):  # within five standard deviations
+        off = 5 * np.sqrt(draws * chance * (1 - chance))
+        np.testing.assert_allclose(counts, draws * chance, rtol=0, atol=off)
+
+    expected(alone, 3 / 20)
+    expected(np.diag(pairs), 7 / 20)
+    expected(pairs[np.triu_indices(20, 1)], 7 / 20 * 6 / 19)
 
 
 def terms(problem, v):
@@ -112,8 +146,8 @@ def test_classes_that_a_subsample_misses_are_known():
         terminal_cost=losses.Logistic(readout=[[1.0, 0.0]]),
     )  # fmt: skip
     grown = stochastic(problem, batch_size=2, seed=1)
-    order = np.random.default_rng(1).permutation(len(y))
-    assert len(set(y[order[:2]])) == 1
+    first = next(subsamples(len(y), 2, 2.0, seed=1))
+    assert len(set(y[first])) == 1
     assert grown.success
     assert grown.cost == pytest.approx(msa(problem).cost, rel=1e-6)
 
@@ -228,6 +262,29 @@ def test_a_callback_stops_on_the_way():
     assert seen == sorted(seen)
     assert found.problem is problem
     assert found.cost == problem.cost(found.controls) < found.history["cost"][0]
+
+
+def test_a_level_is_made_when_its_turn_comes(monkeypatch):
+    problem, _ = noisy(penalties.L2(1.0))
+    made, on = [], Problem.on
+
+    def counted(problem, index):
+        if len(made) == 2:  # of 100, 200 and 400 samples the last
+            raise KeyboardInterrupt
+        made.append(on(problem, index))
+        return made[-1]
+
+    monkeypatch.setattr(Problem, "on", counted)
+    start = random_start(problem)
+    stopped = stochastic(problem, start, batch_size=100, callback=lambda row: row["sweeps"] > START)
+    assert [part.samples.count for part in made] == [100]
+    assert stopped.status == STOPPED
+    made.clear()
+    found = stochastic(problem, start, batch_size=100)
+    assert found.status == INTERRUPTED
+    assert [level["samples"] for level in found.annotations["path"]] == [100, 200]
+    assert np.array_equal(found.controls, found.annotations["path"][1]["controls"])
+    assert found.cost == problem.cost(found.controls)
 
 
 def test_no_iterations_price_the_start():

@@ -8,8 +8,9 @@ last.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain as joined
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ class Level:
 
 
 def follow(
-    levels: Sequence[Level],
+    before: Iterable[Level],
+    last: Level,
     method: str | Callable[..., Solution],
     start: Any,
     max_iter: int,
@@ -67,7 +69,10 @@ def follow(
 
     Parameters
     ----------
-    levels : sequence of Level
+    before : iterable of Level
+        Each is asked for when its turn comes, so that a generator makes none too early.
+    last : Level
+        The problem itself.
     method : str or callable
         A method of `pmpnet.solve`, or its name.
     start, max_iter, tol, progress, callback, seed
@@ -98,11 +103,11 @@ def follow(
     said = dict(max_iter=max_iter, tol=tol, seed=checks.integer("seed", seed, 0), starts=starts)
     said |= dict(level_iter=level_iter, level_tol=level_tol, carry=carry, **(told or {}))
     said |= dict(method=name, solver=getattr(solve, "__name__", type(solve).__name__))
-    journal = Journal(levels[-1].problem, said, checkpoint, resume)
+    journal = Journal(last.problem, said, checkpoint, resume)
     checks.resumable(not journal.used or "checkpoint" in inspect.signature(solve).parameters)
-    chain = _Chain(levels[-1], callback, journal)
-    whole = levels[-1].problem
-    priced = chain.run(levels[-1], solve, start, max_iter=0, tol=tol, seed=seed)
+    chain = _Chain(last, callback, journal)
+    whole = last.problem
+    priced = chain.run(last, solve, start, max_iter=0, tol=tol, seed=seed)
     if held_out is not None:
         priced.score(*held_out)  # what is wrong with it is said now
     if max_iter == 0 or (start is not None and priced.success):
@@ -111,32 +116,31 @@ def follow(
     bound = tol * max(1.0, priced.residual if np.isfinite(priced.residual) else 1.0)
     carry = carry and "curvature" in inspect.signature(solve).parameters
     found, memory = None if start is None else priced, None
-    for level in levels:
-        if chain.ended:
-            break
-        more = dict(progress=progress, seed=seed)
-        if level is levels[0] and starts > 1:
-            more["starts"] = starts
-        elif carry:
-            more["curvature"] = memory = _onto(level.problem, memory)
-        if level is levels[-1]:
-            more |= dict(max_iter=max_iter, tol=bound)
-        else:
-            more |= dict(max_iter=min(level_iter, max_iter), tol=level_tol)
-        try:
+    try:
+        for level in joined(before, [last]):
+            more = dict(progress=progress, seed=seed)
+            if starts > 1 and not chain.path:
+                more["starts"] = starts
+            elif carry:
+                more["curvature"] = memory = _onto(level.problem, memory)
+            if level is last:
+                more |= dict(max_iter=max_iter, tol=bound)
+            else:
+                more |= dict(max_iter=min(level_iter, max_iter), tol=level_tol)
             solved = chain.run(level, solve, found, **more)
-        except KeyboardInterrupt:  # before the level's start was priced
-            chain.ended = replace(priced, status=INTERRUPTED, message="interrupted.")
-            break
-        chain.tell(level, solved, held_out)
-        if np.isfinite(solved.cost):
-            found = solved
+            chain.tell(level, solved, held_out)
+            if np.isfinite(solved.cost):
+                found = solved
+            if chain.ended:
+                break
+    except KeyboardInterrupt:  # while a level was made, or its start was priced
+        chain.ended = replace(priced, status=INTERRUPTED, message="interrupted.")
     found = priced if found is None else found  # no level had a finite cost
     if found.problem is not whole:  # stopped on the way
-        found = chain.run(levels[-1], solve, found, max_iter=0, tol=tol, seed=seed)
+        found = chain.run(last, solve, found, max_iter=0, tol=tol, seed=seed)
     elif found.success and found.residual > bound:  # its start was worse than that of the chain
         rest = bound / max(1.0, found.residual)
-        found = chain.run(levels[-1], solve, found, max_iter=max_iter, tol=rest, seed=seed)
+        found = chain.run(last, solve, found, max_iter=max_iter, tol=rest, seed=seed)
     if not found.success and not whole.constraints and priced.cost < found.cost:
         # what is best for a part need not be good for the whole
         found = replace(priced, success=False, status=found.status, message=found.message)
@@ -146,16 +150,17 @@ def follow(
 
 def _onto(problem: Problem, memory: Memory | None) -> Memory:
     """Return a memory with the curvature that another level has left."""
-    reduced = Reduced(problem)
     if memory is None:
-        return Memory(reduced, PAIRS)
+        return Memory(Reduced(problem), PAIRS)
     before = memory.reduced
+    if np.array_equal(before.problem.times, problem.times):  # other samples, the same vectors
+        return memory.copy()
 
     def carry(a: np.ndarray) -> np.ndarray:
         u = averages(before.control(a), before.problem.times, problem.times)
         return np.concatenate([u.ravel(), a[before.controls :]])
 
-    return memory.onto(reduced, carry)
+    return memory.onto(Reduced(problem), carry)
 
 
 class _Chain:
@@ -206,7 +211,7 @@ class _Chain:
             level.told,
             cost=found.cost,
             residual=found.residual,
-            zeros=float(np.mean(found.controls == 0.0)),
+            zeros=float(np.count_nonzero(found.controls == 0.0) / found.controls.size),
             success=found.success,
             nit=found.nit,
             sweeps=level.share * (found.nfev + found.njev),

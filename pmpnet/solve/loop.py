@@ -132,7 +132,7 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
             **options: Any,
         ) -> Solution:
             checks.instance("problem", problem, Problem, "a pmpnet.Problem")
-            known = inspect.signature(method).parameters
+            known = _parameters(method)
             checks.method_options(name, options, [p for p in known if p not in GIVEN])
             penalty = problem.penalty
             checks.convex_cost(name, penalty.convex or not convex, repr(penalty))
@@ -170,6 +170,12 @@ def front(name: str, convex: bool = True) -> Callable[[Method], Callable[..., So
         return solve
 
     return decorate
+
+
+@functools.cache
+def _parameters(method: Method) -> tuple[str, ...]:
+    """Return the names of what a method takes."""
+    return tuple(inspect.signature(method).parameters)
 
 
 def _signature(solve: Callable, method: Method) -> inspect.Signature:
@@ -361,8 +367,10 @@ def _iterate(
     last, memory = record.resume(journal.begin(v)), options.get("curvature")
     if record.status is not None and memory is not None:
         memory.restore(record.left)
-    known = inspect.signature(method).parameters
-    given = dict(max_iter=max_iter, rng=np.random.default_rng(seed), last=last, keep=journal.kept)
+    known = _parameters(method)
+    given = dict(max_iter=max_iter, last=last, keep=journal.kept)
+    if "rng" in known:
+        given["rng"] = np.random.default_rng(seed)
     options = options | {name: given[name] for name in known if name in given}
     with _bar(progress, max_iter, name, record) as bar:
         steps = method(reduced, v, **options)

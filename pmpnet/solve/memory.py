@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ class Memory:
                 self.first = (row + 1) % self.size
             else:
                 self.count += 1
+
+    def copy(self) -> Memory:
+        """Return another memory of the same."""
+        new = copy(self)
+        new.S, new.W = self.S.copy(), self.W.copy()
+        return new
 
     def onto(self, reduced: Reduced, carry: Callable[[np.ndarray], np.ndarray]) -> Memory:
         """Return the same curvature for another problem; ``carry`` takes vectors there."""

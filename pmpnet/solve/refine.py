@@ -123,8 +123,9 @@ def refine(
     path = along == "penalty"
     level_iter = (max_iter if path else 60) if level_iter is None else level_iter
     level_tol = (tol if path else 1e-4) if level_tol is None else level_tol
+    *before, last = chain
     return follow(
-        chain,
+        before, last,
         checks.method("method", method, METHODS),
         start, max_iter, checks.real("tol", tol, least=0.0), progress, callback, seed,
         name=f'refine (along="{along}")',

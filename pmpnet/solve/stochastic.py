@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from .. import checks
+from ..distributed import Partitions
 from ..problem import Problem
 from ..reduced import Reduced
 from ..solution import Solution
@@ -130,28 +131,40 @@ def progressive(
 ) -> Solution:
     """Solve on growing random subsamples; see `stochastic`."""
     checks.instance("problem", problem, Problem, "a pmpnet.Problem")
-    size = size_told = checks.integer("batch_size", batch_size, 1)
+    size = checks.integer("batch_size", batch_size, 1)
     growth = checks.real("growth", growth, above=1.0)
     M = problem.samples.count
-    order = np.random.default_rng(checks.integer("seed", seed, 0)).permutation(M)
-    levels = []
-    # a level that the next one would hardly outgrow is not worth its price
-    while growth * size <= M:
-        part = problem.on(np.sort(order[:size]))
-        levels.append(Level(part, size / M, {"samples": size}))
-        size = int(np.ceil(growth * size))
+    checks.sums_only(growth * size > M or not isinstance(problem.samples, Partitions))
+    drawn = subsamples(M, size, growth, checks.integer("seed", seed, 0))
+    sizes = ((int(np.count_nonzero(chosen)), chosen) for chosen in drawn)
     return follow(
-        [*levels, Level(problem, 1.0, {"samples": M})],
+        (Level(problem.on(chosen), n / M, {"samples": n}) for n, chosen in sizes),
+        Level(problem, 1.0, {"samples": M}),
         checks.method("solver", solver, METHODS),
         start, max_iter, checks.real("tol", tol, least=0.0), progress, callback, seed,
         name='stochastic (method="progressive")',
         level_iter=checks.integer("level_iter", level_iter, 1),
         level_tol=checks.real("level_tol", level_tol, above=0.0),
         carry=True,
-        told=dict(batch_size=size_told, growth=growth),
+        told=dict(batch_size=size, growth=growth),
         checkpoint=checkpoint,
         resume=resume,
     )  # fmt: skip
+
+
+def subsamples(count: int, size: int, growth: float, seed: int) -> Iterator[np.ndarray]:
+    """Yield masks (count,) of random samples, each with those before and ``growth`` times as many.
+
+    What was drawn already is drawn once more, elsewhere. No sample is treated unlike another, so
+    that all subsets of a size are equally likely.
+    """
+    rng, chosen = np.random.default_rng(seed), np.zeros(count, bool)
+    # a level that the next one would hardly outgrow is not worth its price
+    while growth * size <= count:
+        while missing := size - int(np.count_nonzero(chosen)):
+            chosen[rng.integers(count, size=missing)] = True
+        yield chosen.copy()
+        size = int(np.ceil(growth * size))
 
 
 # ------------------------------------------------------------------------------- minibatches
