@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import checks, solve
+from .linear import linear_start
 from .problem import Problem
 from .solution import STALLED, Solution
-from .supervised import ACTIVATION, STEPS, learning_problem, random_start
+from .supervised import ACTIVATION, STEPS, learning_problem
 
 checks.package("sklearn", "scikit-learn")
 
@@ -89,10 +90,11 @@ class _Flow(BaseEstimator):
             steps=FEWEST_STEPS if deepen else self.steps, horizon=self.horizon,
             activation=self.activation, l1=self.l1, l2=self.l2, spread=self.spread, seed=seed,
         )  # fmt: skip
-        start = random_start(problem, seed)
         if self.warm_start and hasattr(self, "solution_"):
             start = self.solution_
             checks.same_controls(start.controls.shape[1], problem.dynamics.controls)
+        else:
+            start = linear_start(problem, seed)
         how = dict(max_iter=self.max_iter, tol=self.tol, seed=seed, progress=bool(self.verbose))
 
         def solved(problem: Problem, start: np.ndarray | Solution) -> Solution:

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checks
+from .linear import linear_start
 from .solution import Solution
 from .solve import msa
-from .supervised import ACTIVATION, STEPS, Scales, learning_problem, random_start
+from .supervised import ACTIVATION, STEPS, Scales, learning_problem
 
 MOST_CLASSES = 20  # whole numbers with more values than this are numbers, not labels
 FEWEST_ROWS = 10
@@ -309,7 +310,8 @@ def train(
         for 12000 rows and more. Without it 0.7 for classes and 0 for numbers.
     max_iter : int, default 120
     **options
-        Of the method.
+        Of the method. Without ``start`` it begins at the best linear model of the rows, and a
+        little beside it.
 
     Returns
     -------
@@ -350,7 +352,7 @@ def train(
         "test_fraction": test_fraction,
         "rows": [len(part) for part in parts],
     }
-    options = {"start": random_start(problem, seed), "tol": 1e-4, **options}
+    options = {"start": linear_start(problem, seed), "tol": 1e-4, **options}
     solution = method(problem, max_iter=max_iter, seed=seed, **options)
     solution.annotations["table"] = info
     info["train_score"], info["test_score"] = (

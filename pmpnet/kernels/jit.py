@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import numba
+import numpy as np
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
@@ -210,6 +211,22 @@ def entry_point(function: Callable, args: tuple) -> Callable:
     """
     if numba.config.DISABLE_JIT:
         return function
-    types = tuple(function.typeof_pyval(value) for value in args)
-    function.compile(types)
-    return function.overloads[types].entry_point
+    key = function, _layout(args)
+    if key not in _entry_points:  # to make numba's types takes a millisecond
+        types = tuple(function.typeof_pyval(value) for value in args)
+        function.compile(types)
+        _entry_points[key] = function.overloads[types].entry_point
+    return _entry_points[key]
+
+
+_entry_points: dict[tuple, Callable] = {}
+
+
+def _layout(value):
+    """Return what tells the types of arguments apart: of arrays, tuples of them, and numbers."""
+    if isinstance(value, np.ndarray):
+        flags = value.flags
+        return value.dtype, value.ndim, flags.c_contiguous, flags.f_contiguous, flags.writeable
+    if isinstance(value, tuple):
+        return type(value), *map(_layout, value)
+    return type(value)
