@@ -31,6 +31,8 @@ class ByStates(NamedTuple):
     ----------
     A : ndarray, shape (m+1, m+1)
         Row 0 is zero.
+    whole : ndarray, shape (m+1,)
+        1 for a state, 0 for h times a slope by itself. A state's factors of states sum to 1.
     b : ndarray, shape (m+1,)
         Zero where f takes no part.
     stage : ndarray, shape (m+1,)
@@ -45,6 +47,7 @@ class ByStates(NamedTuple):
     """
 
     A: np.ndarray
+    whole: np.ndarray
     b: np.ndarray
     stage: np.ndarray
     at: np.ndarray
@@ -153,7 +156,8 @@ class Scheme:
         A = np.zeros((len(made), len(made)))
         for i, factors in enumerate(rows):
             A[i, : len(factors)] = factors
-        return ByStates(A, np.array(b), np.array(stage), np.array(at))
+        whole = np.array([target[0] for target in made])
+        return ByStates(A, whole, np.array(b), np.array(stage), np.array(at))
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -398,12 +398,13 @@ class Sweeper:
         from .kernels import jit
         from .kernels import sweep as kernel
 
-        A, b, stage, at = self.scheme.by_states
-        odd = A[:, ::-1] if len(b) > 2 else A  # every other step lies backwards, or in place
+        A, whole, b, stage, at = self.scheme.by_states
+        turn = slice(None, None, -1 if len(b) > 2 else 1)  # every other step lies backwards
         of = np.full(len(b), -1)
         of[at[stage >= 0]] = np.flatnonzero(stage >= 0)
         time, weight = (np.append(a, 0.0)[stage] for a in (self.scheme.c, self.scheme.b))
-        real = (np.array(a, self.dtype) for a in ([A, odd], [A.T, A.T[:, ::-1]], b))
+        given = [A, A[:, turn]], [A.T, A.T[:, ::-1]], [whole, whole[turn]], np.zeros(len(b)), b
+        real = (np.array(a, self.dtype) for a in given)
         steps = kernel.Steps(*real, at, of, *(np.array(a, self.dtype) for a in (time, weight)))
         name, field, pullback = self.dynamics.kernels()
         texts = [self._cost_text(cost, name) for cost in self.losses]
@@ -529,7 +530,8 @@ class Sweeper:
         data = sweep.Samples(x, y_terminal, y_running, theta, weights)
         M, entries = samples.count, self.intervals * self.dynamics.controls
         cut = plan(M, *self._bytes_per_sample, entries)
-        several = cut.chunks > 1 and M * self._flops_per_sample > PARALLEL_FLOPS
+        work = M * self._flops_per_sample * self.dtype.itemsize / 8  # floats take half as long
+        several = cut.chunks > 1 and work > PARALLEL_FLOPS
         record = data, cut, several
         self._last_samples = samples, record
         return record

@@ -27,8 +27,8 @@ def affine_from(A, b, S, s, base, out):
 
 
 @njit
-def combine(factors, given, target):
-    blocks.combine(factors, given, target)
+def combine(factors, whole, given, target):
+    blocks.combine(factors, whole, given, target)
 
 
 @njit
@@ -108,8 +108,20 @@ def test_combine(dtype):
         factors, target = np.array(factors, dtype), np.full((2, 8), np.nan, dtype)
         known = np.where(factors[:, None, None] == 0, dtype(np.nan), given)
         exact = np.tensordot(*wide(factors, given), 1)
-        combine(factors, known, target)
+        combine(factors, np.zeros(6, dtype), known, target)
         near(target, exact, 60)
+
+
+def test_what_is_the_same_is_combined_to_the_same(dtype):
+    """To the last bit, whatever rounding makes of the factors; slopes are added all the same."""
+    given = random(dtype, 5, 2, 8)
+    factors, whole = np.array([-1 / 3, 1 / 3, 0.7, 2 / 3, 1 / 3], dtype), np.ones(5, dtype)
+    whole[2], target = 0, np.full((2, 8), np.nan, dtype)
+    combine(factors, whole, given, target)
+    near(target, np.tensordot(*wide(factors, given), 1), 5)
+    given[[0, 1, 3, 4]], given[2] = given[0], 0
+    combine(factors, whole, given, target)
+    np.testing.assert_array_equal(target, given[0])
 
 
 def test_weighted_sum(dtype):

@@ -317,44 +317,71 @@ def copy_scaled(a, source, target):
 
 
 @njit(**CALL_OPTIONS)
-def combine(factors, blocks, target):
-    """Target = the sum of factors[j] blocks[j], two blocks in a pass.
+def combine(factors, whole, blocks, target):
+    """Target = the sum of factors[j] blocks[j]; four blocks (Runge and Kutta's step) in one pass.
 
+    The factors of blocks that are ``whole`` (1, else 0) sum to 1, if there are any: the sum is
+    taken over their differences from one of them, so that blocks that are the same give the same.
     A block whose factor is 0 is not read: it may hold anything.
     """
-    last = factors.size
-    j = following(factors, 0)
+    last, zero = factors.size, factors.dtype.type(0)
+    r = following(factors, -1, 0)
+    for j in range(last - 1, -1, -1):
+        if whole[j] != zero and factors[j] != zero:
+            r = j
+    if r == last:
+        fill(target, zero)
+        return
+    one, base = factors.dtype.type(1), blocks[r]
+    s = factors[r] if whole[r] == zero else one
+    j = following(factors, r, 0)
     if j == last:
-        fill(target, target.dtype.type(0))
+        copy_scaled(s, base, target)
         return
-    k = following(factors, j + 1)
-    if k == last:
-        copy_scaled(factors[j], blocks[j], target)
-        return
-    weighted_sum(factors[j], blocks[j], factors[k], blocks[k], target)
-    j = following(factors, k + 1)
+    k = following(factors, r, j + 1)
+    n = following(factors, r, k + 1)
+    if n < last:
+        _set_three(s, base, factors, whole, blocks, j, k, n, target)
+        j = following(factors, r, n + 1)
+    else:
+        _set_one(s, base, factors[j], whole[j], blocks[j], target)
+        j = k
     while j < last:
-        k = following(factors, j + 1)
-        if k < last:
-            _add_two(factors[j], blocks[j], factors[k], blocks[k], target)
-        else:
-            add_scaled(factors[j], blocks[j], target)
-        j = following(factors, k + 1)
+        _add_one(base, factors[j], whole[j], blocks[j], target)
+        j = following(factors, r, j + 1)
 
 
 @njit(**BLOCK_OPTIONS)
-def following(factors, j):
-    """Return the index, from j on, of the next factor that is not 0; their number without one."""
-    while j < factors.size and factors[j] == factors.dtype.type(0):
+def following(factors, but, j):
+    """Return the index, from j on, of a factor that is not 0 nor number ``but``; or their number."""
+    while j < factors.size and (j == but or factors[j] == factors.dtype.type(0)):
         j += 1
     return j
 
 
 @njit(**BLOCK_OPTIONS)
-def _add_two(a, one, b, other, target):
-    for i in range(one.shape[0]):
-        for m in range(one.shape[1]):
-            target[i, m] += a * one[i, m] + b * other[i, m]
+def _set_one(s, base, a, p, one, target):
+    for i in range(base.shape[0]):
+        for m in range(base.shape[1]):
+            target[i, m] = s * base[i, m] + a * (one[i, m] - p * base[i, m])
+
+
+@njit(**BLOCK_OPTIONS)
+def _add_one(base, a, p, one, target):
+    for i in range(base.shape[0]):
+        for m in range(base.shape[1]):
+            target[i, m] += a * (one[i, m] - p * base[i, m])
+
+
+@njit(**BLOCK_OPTIONS)
+def _set_three(s, base, factors, whole, blocks, j, k, n, target):
+    a, b, c, p, q, r = factors[j], factors[k], factors[n], whole[j], whole[k], whole[n]
+    one, two, three = blocks[j], blocks[k], blocks[n]
+    for i in range(base.shape[0]):
+        for m in range(base.shape[1]):
+            x = base[i, m]
+            ab = a * (one[i, m] - p * x) + b * (two[i, m] - q * x)
+            target[i, m] = s * x + (ab + c * (three[i, m] - r * x))
 
 
 @njit(**BLOCK_OPTIONS)

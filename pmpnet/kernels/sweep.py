@@ -45,6 +45,8 @@ class Steps(NamedTuple):
 
     A: np.ndarray  # (2, m+1, m+1): a_ij, and in odd steps; j is where the states lie
     At: np.ndarray  # (2, m+1, m+1): the same of a_ji
+    whole: np.ndarray  # (2, m+1): 1 where a state lies, 0 where a slope by itself
+    no: np.ndarray  # (m+1,): zeros
     b: np.ndarray  # (m+1,)
     at: np.ndarray  # (m+1,): where f is evaluated for X_i; -1 where it is not
     of: np.ndarray  # (m+1,): the i of which at(i) is j; -1 where there is none
@@ -197,12 +199,12 @@ def load_samples(samples, N, start, stop, work):
 
 
 @njit(**BLOCK_OPTIONS)
-def base_of(factors, blocks, room):
+def base_of(factors, whole, blocks, room):
     """Return s and a block whose product is the sum of factors[j] blocks[j]; it may need room."""
-    j = following(factors, 0)
-    if j < factors.size and following(factors, j + 1) == factors.size:
+    j = following(factors, -1, 0)
+    if j < factors.size and following(factors, j, 0) == factors.size:
         return factors[j], blocks[j]
-    combine(factors, blocks, room)
+    combine(factors, whole, blocks, room)
     return factors.dtype.type(1), room
 
 
@@ -228,9 +230,9 @@ def build(
         for i in range(1, m + 1):
             factors, out = steps.A[left % 2, i], work.X[states_at(i, left, m)]
             if steps.at[i] < 0:
-                combine(factors, work.X, out)
+                combine(factors, steps.whole[left % 2], work.X, out)
                 continue
-            s, base = base_of(factors, work.X, work.base)
+            s, base = base_of(factors, steps.whole[left % 2], work.X, work.base)
             X = work.X[states_at(steps.at[i], left, m)]
             time = t[k] + steps.time[i] * (t[k + 1] - t[k])
             if running.code != 0:
@@ -257,9 +259,9 @@ def build(
         for j in range(m - 1, -1, -1):
             i, factors, out = steps.of[j], steps.At[turn % 2, j], work.X[place(j, turn, m)]
             if i < 0:
-                combine(factors, work.X, out)
+                combine(factors, steps.no, work.X, out)
                 continue
-            s, base = base_of(factors, work.X, work.base)
+            s, base = base_of(factors, steps.no, work.X, work.base)
             time = t[k] + steps.time[i] * (t[k + 1] - t[k])
             pullback(
                 system, time, work.theta, u[k], h * steps.b[i], steps.b[i],

@@ -141,8 +141,8 @@ def names() -> dict:
         name: of_c(name, 2) for name in two.split()
     }
 
-    def add(block, i, m, value):
-        block[i, m] += value
+    def write(block, i, m, value):
+        block[i, m] = value
 
     return {
         "math": SimpleNamespace(**told),
@@ -154,7 +154,8 @@ def names() -> dict:
         "remainder": of_c("remainder", 2),
         "copy": lambda a, b: np.copyto(b, a),
         "read": lambda block, i, m: block[i, m],
-        "add": add,
+        "write": write,
+        "same": lambda a, b: a is b,
     }
 
 
@@ -183,11 +184,10 @@ def run(text: str, t, x, u, theta, P) -> tuple[np.ndarray, np.ndarray, np.ndarra
     made = dict(names())
     exec(text, made)
     system = SimpleNamespace(scale=np.ones(1))
-    value = np.zeros((len(P), SAMPLES))
-    back, g = np.zeros((DIM, SAMPLES)), np.zeros(CONTROLS)
-    made["field"](system, t, theta, u, np.float64(1), x, np.empty_like(x), value, None)
-    work = SimpleNamespace(P=np.empty_like(P))
-    made["pullback"](system, t, theta, u, np.float64(1), P, x.copy(), back, g, work)
+    one, value, back = np.float64(1), np.empty((len(P), SAMPLES)), np.empty((DIM, SAMPLES))
+    none, g = np.zeros((max(len(P), DIM), SAMPLES)), np.zeros(CONTROLS)
+    made["field"](system, t, theta, u, one, x, np.empty_like(x), one, none, value, None)
+    made["pullback"](system, t, theta, u, one, one, P, x, one, none, back, g, None)
     return value, back, g
 
 
