@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 
 from . import checks
 
+LARGEST = 16.0  # of a difference of two states: more would lose digits
+
 
 class ByStates(NamedTuple):
     """A step of an explicit scheme without slopes: from X_0 to X_m, which is the next step's X_0.
@@ -122,7 +124,7 @@ class Scheme:
         s = self.stages
         stages = np.column_stack([np.ones(s), self.A])  # over x and the slopes h k_1 to h k_s
         step = np.append(1.0, self.b)
-        used = np.abs(self.A).sum(axis=0) + np.abs(self.b) > 0  # the other slopes serve nobody
+        most = np.maximum(np.abs(self.A).max(axis=0), np.abs(self.b))  # weight of every slope
         made, rows, b, stage, at = [stages[0]], [[]], [0.0], [-1], [-1]
 
         def add(target: np.ndarray, slope: int, point: int) -> None:
@@ -145,11 +147,11 @@ class Scheme:
         point = 0
         for i in range(s):
             target = stages[i + 1] if i + 1 < s else step
-            if not used[i]:
+            if most[i] == 0:  # it serves nobody
                 add(target, -1, -1)
-            elif target[i + 1] != 0:
+            elif abs(target[i + 1]) >= most[i] / LARGEST:
                 add(target, i, point)
-            else:  # it is wanted later: the slope by itself, and the next state without it
+            else:  # it counts later: the slope by itself, and the next state from it
                 add(np.eye(s + 1)[i + 1], i, point)
                 add(target, -1, -1)
             point = len(made) - 1
