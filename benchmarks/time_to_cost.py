@@ -32,6 +32,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from time import sleep
 
 import numpy as np
 
@@ -49,6 +50,9 @@ from .trainers import (
 )
 
 NEAR = 1e-3
+PAUSE = (
+    0.05  # seconds in which the threads of whoever ran before, which look out for work, fall asleep
+)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 MINI_RATES, BATCHES = (0.003, 0.01, 0.03, 0.1, 0.3), (256, 1024, 4096)
 EPOCHS = 60
@@ -87,6 +91,7 @@ def agree(net: Network, start: np.ndarray) -> None:
 
 def seconds_to(run: Callable, target: float) -> tuple[float, float]:
     """Return the seconds of ``run(observe)`` until it observes the target, and its least cost."""
+    sleep(PAUSE)
     least, begun = np.inf, clock.now()
 
     def observe(cost):

@@ -13,8 +13,9 @@ from queue import SimpleQueue
 import numpy as np
 
 # How often a helper looks whether it is called before it goes to sleep, and a caller whether the
-# last chunk is done before it gives its core away: some 100 microseconds.
-LOOKS = 400_000
+# last chunk is done before it gives its core away: some 400 microseconds, as long as an iteration of a
+# small problem takes.
+LOOKS = 1_600_000
 NAP = 50e-6  # seconds
 
 

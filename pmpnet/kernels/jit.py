@@ -6,13 +6,14 @@ digest of *all* the sources it is made of, so that an edit anywhere compiles ane
 built by a closure, which numba would never find again, is found by the next process.
 """
 
+import gc
 import hashlib
 import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -214,12 +215,25 @@ def entry_point(function: Callable, args: tuple) -> Callable:
     key = function, _layout(args)
     if key not in _entry_points:  # to make numba's types takes a millisecond
         types = tuple(function.typeof_pyval(value) for value in args)
-        function.compile(types)
+        with _no_collection():
+            function.compile(types)
         _entry_points[key] = function.overloads[types].entry_point
     return _entry_points[key]
 
 
 _entry_points: dict[tuple, Callable] = {}
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Leave what numba makes alone: to look for garbage in it takes an eighth of compiling."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _layout(value):
