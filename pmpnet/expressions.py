@@ -197,8 +197,8 @@ def _assignments(lines: Instructions) -> tuple[list[str], list[str]]:
 def kernel_text(field: Instructions, pullback: Instructions, rows: int, dim: int) -> str:
     """Return the source of the field and of the pullback, for `pmpnet.kernels.generated`.
 
-    The field has so many ``rows``. Result i of ``pullback`` is entry i of (drhs/dx)' P for i < dim, and entry i - dim of
-    (drhs/du)' P from there on.
+    The field has so many ``rows``. Result i of ``pullback`` is entry i of (drhs/dx)' P for i < dim,
+    and entry i - dim of (drhs/du)' P from there on.
     """
 
     def block(lines: list[str], depth: int) -> str:

@@ -8,6 +8,7 @@ symbol    meaning                                                     shape
 ``D``     s'(X), kept for the activations in `KEEPS_DERIVATIVE`;      (d, B)
           for the others s' is a function of s
 ``Q``     a block to be multiplied by s'                              (d, B)
+``base``  another, which is added to it ``c`` times                   (d, B)
 ========  ==========================================================  =======
 """
 

@@ -1,14 +1,17 @@
 """Small matrices times blocks of samples.
 
-==========  ===================================================  =======
-symbol      meaning                                              shape
-==========  ===================================================  =======
-``A``       a small matrix, the same for every sample            (n, r)
-``b``       its bias                                             (n,)
-``S``       a block, samples last                                (r, B)
-``out``     a block                                              (n, B)
-``G``       a small matrix of sums over the block's samples      (n, r)
-==========  ===================================================  =======
+===========  ==================================================  =======
+symbol       meaning                                             shape
+===========  ==================================================  =======
+``A``        a small matrix, the same for every sample           (n, r)
+``b``        its bias                                            (n,)
+``S``        a block, samples last                               (r, B)
+``base``     a block that counts ``s`` times, to which A S + b   (n, B)
+             is added: another one than ``out``, or ``out``
+``out``      a block                                             (n, B)
+``G``        a small matrix of sums over the block's samples     (n, r)
+``factors``  of ``blocks``, in a sum of them                     (k,)
+===========  ==================================================  =======
 
 n, r are even and B is a multiple of 8 (`pmpnet.sweeps` pads). The inner loop runs over samples
 and vectorises; 4-by-4 patches of A stay in registers meanwhile. This is faster than a BLAS call per

@@ -8,6 +8,7 @@ symbol     meaning                                                            sh
 ``A``      a U: the columns of U that multiply S, times a number a            (d, r)
 ``b``      a times the column of U that multiplies the constant feature       (d,)
 ``P``      what is pulled back (a costate)                                    (d, B)
+``base``   what f, or what is pulled back, is added to, ``s`` times           (d, B)
 ``u``      the control of one layer, into which U is laid by strides          (c,)
 ``g``      sum over samples of (df/du)' P                                     (c,)
 =========  =================================================================  ==========

@@ -8,8 +8,8 @@ symbol     meaning                                                            sh
 ``S``      s(Z)                                                               (r, B)
 ``D``      s'(Z), where it is not a function of s                             (r, B)
 ``P``      what is pulled back (a costate)                                    (d, B)
-``Q``      A' P                                                               (r, B)
-``R``      s'(Z) Q: pulled back to Z                                          (r, B)
+``base``   what f, or what is pulled back, is added to, ``s`` times           (d, B)
+``R``      A' P, and then s'(Z) times it: pulled back to Z                    (r, B)
 ``u``      the control of one layer, into which all matrices are laid         (c,)
 ``g``      sum over samples of (df/du)' P                                     (c,)
 =========  =================================================================  ==========
@@ -44,8 +44,8 @@ class TwoLayer(NamedTuple):
 class Scratch(NamedTuple):
     """Buffers of one thread for one layer."""
 
-    outer: features.Scratch  # its Q is the table's Q
-    inner: features.Scratch  # its Q is Z on the way forward, R on the way back
+    outer: features.Scratch  # its Q is R
+    inner: features.Scratch  # its Q is Z
 
 
 def scratch(d: int, r: int, block: int, dtype) -> Scratch:

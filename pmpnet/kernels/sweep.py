@@ -41,12 +41,12 @@ from .sharing import Share, add_one, stand_by  # noqa: F401 - the seam takes Sha
 
 
 class Steps(NamedTuple):
-    """An explicit Runge-Kutta scheme, said by its states: `pmpnet.schemes.by_states`."""
+    """An explicit Runge-Kutta scheme, said by its states: `pmpnet.schemes.ByStates`."""
 
     A: np.ndarray  # (2, m+1, m+1): a_ij, and in odd steps; j is where the states lie
     At: np.ndarray  # (2, m+1, m+1): the same of a_ji
     whole: np.ndarray  # (2, m+1): 1 where a state lies, 0 where a slope by itself
-    no: np.ndarray  # (m+1,): zeros
+    none: np.ndarray  # (m+1,): zeros, for sums of costates
     b: np.ndarray  # (m+1,)
     at: np.ndarray  # (m+1,): where f is evaluated for X_i; -1 where it is not
     of: np.ndarray  # (m+1,): the i of which at(i) is j; -1 where there is none
@@ -259,9 +259,9 @@ def build(
         for j in range(m - 1, -1, -1):
             i, factors, out = steps.of[j], steps.At[turn % 2, j], work.X[place(j, turn, m)]
             if i < 0:
-                combine(factors, steps.no, work.X, out)
+                combine(factors, steps.none, work.X, out)
                 continue
-            s, base = base_of(factors, steps.no, work.X, work.base)
+            s, base = base_of(factors, steps.none, work.X, work.base)
             time = t[k] + steps.time[i] * (t[k + 1] - t[k])
             pullback(
                 system, time, work.theta, u[k], h * steps.b[i], steps.b[i],
